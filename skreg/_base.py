@@ -1,0 +1,541 @@
+"""What the estimators share: from checked arrays to a trained net and back.
+
+`fit` checks its input as scikit-learn does, turns it into tensors on the device, hands them
+to the net and publishes what came of it. Nothing global is touched: initial weights, splits
+and the order of the rows all come from a generator of the estimator's own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone, is_regressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._tags import Tags
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from skreg._data import TensorData
+from skreg._fista import FISTA
+from skreg._progress import Progress
+from skreg._validation import (
+    check_hidden_layer_sizes,
+    densify,
+    drop_weightless,
+    private_random_state,
+    resolve_device,
+)
+from skreg.losses import Loss
+from skreg.modules import ACTIVATIONS, MLP
+from skreg.net import RegularizedNet
+from skreg.optim import PENALTY_METHODS, ProximalAdam, ProximalSGD
+from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
+
+_STOCHASTIC_SOLVERS = ("adam", "sgd")
+
+
+def solver_is_stochastic(estimator: BaseRegularizedMLP) -> bool:
+    if estimator.solver not in _STOCHASTIC_SOLVERS:
+        raise AttributeError(
+            f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
+            f"needs all data at once. Use solver='adam' or 'sgd'."
+        )
+    return True
+
+
+class BaseRegularizedMLP(BaseEstimator, ABC):
+    """Parameters, fitting and fitted attributes of the regressor and the classifier."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "penalty_method": [StrOptions(set(PENALTY_METHODS))],
+        "solver": [StrOptions({*_STOCHASTIC_SOLVERS, "fista"})],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "penalize_bias": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "device": [str],
+        "callbacks": [list, None],
+        "verbose": ["verbose"],
+    }
+
+    net_: RegularizedNet
+    _dtype: np.dtype
+    _random_state: np.random.RandomState
+
+    @abstractmethod
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes: Any,
+        activation: str,
+        penalty: str | Penalty | None,
+        alpha: float,
+        l1_ratio: float,
+        penalty_method: str,
+        solver: str,
+        batch_size: int | str,
+        learning_rate: str,
+        learning_rate_init: float,
+        power_t: float,
+        max_iter: int,
+        shuffle: bool,
+        random_state: int | np.random.RandomState | None,
+        tol: float,
+        n_iter_no_change: float,
+        early_stopping: bool,
+        validation_fraction: float,
+        warm_start: bool,
+        momentum: float,
+        nesterovs_momentum: bool,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        max_fun: int,
+        penalize_bias: bool,
+        dropout: float,
+        device: str,
+        callbacks: list | None,
+        verbose: bool | int,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.penalty_method = penalty_method
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.max_fun = max_fun
+        self.penalize_bias = penalize_bias
+        self.dropout = dropout
+        self.device = device
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ of each kind
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """The loss that the parameters and the targets ask for."""
+
+    @abstractmethod
+    def _encode_target(self, y: np.ndarray, dtype: np.dtype, *, resume: bool) -> np.ndarray:
+        """Targets as the loss takes them, (n_samples, n_outputs); sets what `predict` needs."""
+
+    @abstractmethod
+    def _count_outputs(self, target: np.ndarray) -> int:
+        """How many raw outputs the network has."""
+
+    @abstractmethod
+    def _decode(self, raw: Tensor) -> np.ndarray:
+        """Predictions, in the shape and type that y came in, for raw outputs of one member."""
+
+    @abstractmethod
+    def _score_predictions(
+        self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """What `score` computes, from predictions."""
+
+    def _weigh_samples(
+        self, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> np.ndarray | None:
+        return sample_weight
+
+    # ------------------------------------------------------------------ fitting
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+    ) -> BaseRegularizedMLP:
+        resume = hasattr(self, "net_") and (incremental or self.warm_start)
+        hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        self._check_combinations(incremental)
+        device = resolve_device(self.device)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=self._dtype if resume else (np.float64, np.float32),
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            reset=not resume,
+        )
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            )
+        y = densify(y)
+        target = self._encode_target(y, X.dtype, resume=resume)
+        loss = self._make_loss()
+        loss.check_target(target)
+        sample_weight = self._weigh_samples(y, sample_weight)
+        X, y, target, sample_weight = drop_weightless(X, y, target, sample_weight)
+
+        if not (resume and incremental):
+            self._random_state = private_random_state(self.random_state)
+        if resume:
+            self._check_same_architecture(hidden_layer_sizes, self._count_outputs(target))
+        else:
+            self._dtype = X.dtype
+            self.n_outputs_ = self._count_outputs(target)
+            module = MLP(
+                X.shape[1],
+                hidden_layer_sizes,
+                self.n_outputs_,
+                activation=self.activation,
+                dropout=self.dropout,
+                random_state=self._random_state,
+                dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
+            )
+        if resume and incremental:
+            self.net_.set_penalty(self._make_penalty())
+            self.net_.batch_size = self._batch_size(X.shape[0])
+            self.net_.shuffle = self.shuffle
+        else:
+            previous = self.net_ if resume else None
+            self.net_ = self._make_net(
+                previous.module_ if previous else module, loss, X.shape[0], device
+            )
+            if previous:
+                self.net_.continue_curves(previous)
+
+        train, valid = self._split(X, y, target, sample_weight, device)
+        self.net_.train_on(train, valid, epochs=1 if incremental else None)
+        if self.net_.interrupted_:
+            warnings.warn(
+                f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
+                f"estimator holds the best weights so far.",
+                stacklevel=3,
+            )
+        elif not (incremental or self.net_.converged_.all()):
+            self._warn_if_not_optimal(train)
+        self._publish()
+        return self
+
+    def _check_combinations(self, incremental: bool) -> None:
+        """Raise ValueError where two parameters that are fine alone contradict each other."""
+        penalty = self._make_penalty()
+        if self.penalty_method == "decoupled" and not isinstance(penalty, L2 | None):
+            raise ValueError(
+                f"penalty_method='decoupled' is weight decay, an L2 penalty only, but "
+                f"penalty={self.penalty!r}. Use penalty='l2' or penalty_method='proximal'."
+            )
+        if self.early_stopping and incremental:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: it sees a part of the data "
+                "at a time. Set early_stopping=False or use fit."
+            )
+        if self.solver != "fista":
+            return
+        if self.penalty_method != "proximal":
+            raise ValueError(
+                f"solver='fista' takes proximal steps, but penalty_method="
+                f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
+            )
+        if self.dropout:
+            raise ValueError(
+                f"solver='fista' needs a loss that stays the same between evaluations, but "
+                f"dropout={self.dropout}. Use dropout=0.0 or solver='adam'."
+            )
+
+    def _make_penalty(self) -> Penalty | None:
+        return make_penalty(self.penalty, self.alpha, self.l1_ratio)
+
+    def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
+        if self.solver == "fista":
+            return FISTA
+        if self.solver == "sgd":
+            return partial(
+                ProximalSGD,
+                lr=self.learning_rate_init,
+                momentum=self.momentum,
+                nesterov=self.nesterovs_momentum,
+                penalty_method=self.penalty_method,
+            )
+        return partial(
+            ProximalAdam,
+            lr=self.learning_rate_init,
+            betas=(self.beta_1, self.beta_2),
+            eps=self.epsilon,
+            penalty_method=self.penalty_method,
+        )
+
+    def _make_net(self, module: MLP, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
+        if self.solver == "fista" and not loss.smooth:
+            raise ValueError(
+                f"solver='fista' needs a smooth loss, and {loss} has kinks. Use "
+                f"loss='huber' or solver='adam'."
+            )
+        fista = self.solver == "fista"
+        progress = Progress(
+            module.n_members,
+            learning_rate_init=self.learning_rate_init,
+            learning_rate=self.learning_rate,
+            power_t=self.power_t,
+            tol=self.tol,
+            # The full-batch solver stops at its optimality residual; with early stopping
+            # patience is what ends the training there too.
+            n_iter_no_change=np.inf
+            if fista and not self.early_stopping
+            else self.n_iter_no_change,
+        )
+        return RegularizedNet(
+            module,
+            loss,
+            self._make_optimizer(),
+            penalty=self._make_penalty(),
+            penalize_bias=self.penalize_bias,
+            progress=progress,
+            random_states=[self._random_state],
+            batch_size=self._batch_size(n_samples),
+            shuffle=self.shuffle,
+            max_epochs=self.max_iter,
+            max_fun=self.max_fun if fista else np.iinfo(int).max,
+            callbacks=None if self.callbacks is None else clone(self.callbacks, safe=False),
+            verbose=int(self.verbose),
+            device=device,
+        ).initialize()
+
+    def _batch_size(self, n_samples: int) -> int:
+        if self.solver == "fista":
+            return n_samples
+        if isinstance(self.batch_size, str):
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warnings.warn(
+                f"batch_size={self.batch_size} is larger than the {n_samples} samples there "
+                f"are to train on, and is clipped to that.",
+                stacklevel=4,
+            )
+        return min(self.batch_size, n_samples)
+
+    def _split(
+        self,
+        X: Any,
+        y: np.ndarray,
+        target: np.ndarray,
+        sample_weight: np.ndarray | None,
+        device: str,
+    ) -> tuple[TensorData, TensorData | None]:
+        """Tensors to train on, and under early stopping those to validate on."""
+        if not self.early_stopping:
+            return TensorData(X, target, sample_weight, device=device), None
+        train, valid = train_test_split(
+            np.arange(X.shape[0]),
+            test_size=self.validation_fraction,
+            random_state=self._random_state,
+            stratify=self._stratify(y),
+        )
+        if len(valid) < 2:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {X.shape[0]} samples "
+                f"leaves {len(valid)} to validate on, too few. Increase it, give more data, "
+                f"or set early_stopping=False."
+            )
+        weights = (
+            (None, None)
+            if sample_weight is None
+            else (sample_weight[train], sample_weight[valid])
+        )
+        self.net_.scorer = partial(self._score_raw, y[valid], weights[1])
+        self.net_.batch_size = min(self.net_.batch_size, len(train))
+        return (
+            TensorData(X[train], target[train], weights[0], device=device),
+            TensorData(X[valid], target[valid], weights[1], device=device),
+        )
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def _score_raw(
+        self, y: np.ndarray, sample_weight: np.ndarray | None, raw: Tensor
+    ) -> np.ndarray:
+        """Validation scores of all members; minus infinity where predictions are not finite."""
+        return np.array(
+            [
+                self._score_predictions(y, self._decode(member), sample_weight)
+                if torch.isfinite(member).all()
+                else -np.inf
+                for member in raw
+            ]
+        )
+
+    def _check_same_architecture(self, hidden_layer_sizes: tuple, n_outputs: int) -> None:
+        module = self.net_.module_
+        wanted = (hidden_layer_sizes, n_outputs, self.activation, self.dropout)
+        have = (module.hidden_layer_sizes, module.n_outputs, module.activation, module.dropout)
+        if wanted != have:
+            names = ("hidden_layer_sizes", "outputs", "activation", "dropout")
+            changed = ", ".join(
+                f"{name} {old} to {new}"
+                for name, old, new in zip(names, have, wanted, strict=True)
+                if old != new
+            )
+            raise ValueError(
+                f"The fitted network cannot be trained on: its architecture changed "
+                f"({changed}). Set warm_start=False and call fit to start anew."
+            )
+
+    def _warn_if_not_optimal(self, train: TensorData) -> None:
+        residual = self.net_.optimality_residual(train).max()
+        if residual <= self.tol:
+            return
+        limit = f"max_iter={self.max_iter} epochs"
+        if len(self.net_.data_losses_) < self.max_iter:
+            limit = f"max_fun={self.max_fun} evaluations"
+        warnings.warn(
+            f"Training stopped after {limit} without having converged: the optimality "
+            f"residual is {residual:.2g}, tol={self.tol:.2g}. Increase the limit, scale the "
+            f"data, or raise learning_rate_init.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    # ------------------------------------------------------------------ what came of it
+
+    def _publish(self) -> None:
+        net = self.net_
+        self.n_iter_ = int(net.n_epochs_[0])
+        self.n_layers_ = len(net.module_.weights) + 1
+        self.out_activation_ = net.criterion_.out_activation
+        self.t_ = net.progress.samples_seen
+        self.data_loss_curve_ = [float(loss[0]) for loss in net.data_losses_]
+        self.penalty_curve_ = [float(penalty[0]) for penalty in net.penalties_]
+        self.loss_curve_ = [
+            data + penalty
+            for data, penalty in zip(self.data_loss_curve_, self.penalty_curve_, strict=True)
+        ]
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
+        self.validation_scores_: list[float] | None
+        self.best_validation_score_: float | None
+        self.best_loss_: float | None
+        if self.early_stopping:
+            self.validation_scores_ = [float(score[0]) for score in net.scores_]
+            self.best_validation_score_ = float(net.progress.best[0])
+            self.best_loss_ = None
+        else:
+            self.validation_scores_ = None
+            self.best_validation_score_ = None
+            self.best_loss_ = min(self.loss_curve_, default=np.nan)
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Weights of each layer, arrays of shape (fan_in, fan_out)."""
+        return [_to_numpy(weight[0]) for weight in self._fitted_module().weights]
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Biases of each layer, arrays of shape (fan_out,)."""
+        return [_to_numpy(bias[0]) for bias in self._fitted_module().biases]
+
+    @property
+    def sparsity_(self) -> float:
+        """Share of the penalized weights that are exactly zero."""
+        penalized = [_to_numpy(weight) for weight in self._fitted_net().penalized_weights()]
+        zeros = sum(int((weight == 0).sum()) for weight in penalized)
+        return zeros / sum(weight.size for weight in penalized)
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """How much the outputs can change with each feature, shape (n_features_in_,).
+
+        The sum over all paths from the feature to an output of the products of |weight|
+        along the path: |coef| for a linear model. With ``"relu"``, ``"tanh"`` and
+        ``"identity"`` no output changes faster with the feature than this. In units of raw
+        output per unit of the feature: scale the features to compare them.
+        """
+        reach = 1.0
+        for weight in reversed(self.coefs_):
+            reach = np.abs(weight.astype(np.float64)) @ (reach * np.ones(weight.shape[1]))
+        return np.asarray(reach)
+
+    @property
+    def selected_features_(self) -> np.ndarray:
+        """Mask of the features that reach an output, shape (n_features_in_,).
+
+        False where every path to an output has a weight that is exactly zero: the
+        predictions do not depend on that feature at all.
+        """
+        reaches = np.ones(self._fitted_module().n_outputs, dtype=bool)
+        for weight in reversed(self.coefs_):
+            reaches = (weight[:, reaches] != 0).any(axis=1)
+        return reaches
+
+    def _fitted_net(self) -> RegularizedNet:
+        if "net_" not in vars(self):
+            # An AttributeError, so that hasattr tells fitted from unfitted.
+            raise AttributeError(
+                f"This {type(self).__name__} is not fitted yet: call fit first."
+            )
+        return self.net_
+
+    def _fitted_module(self) -> MLP:
+        return self._fitted_net().module_
+
+    # ------------------------------------------------------------------ predicting
+
+    def _raw_predict(self, X: Any) -> Tensor:
+        """Raw outputs on the host, shape (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=self._dtype, reset=False)
+        # Rows move to the device a batch at a time: predicting on more than the device
+        # holds is no reason to fail.
+        return self.net_.raw_outputs(TensorData(X, None))[0].cpu()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

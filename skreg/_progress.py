@@ -1,0 +1,105 @@
+"""When a member slows down and when it is done: scikit-learn's rules, one state per member.
+
+After every epoch a member shows one number, its merit: minus the training loss, or the
+validation score under early stopping. A merit that has not grown by `tol` for more than
+`n_iter_no_change` epochs ends the training, or with an adaptive learning rate cuts the rate
+to a fifth. This module knows numbers alone, neither networks nor data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Progress"]
+
+# scikit-learn's: an adaptive rate below this one stops instead of slowing down further.
+_SLOWEST = 1e-6
+_SLOW_DOWN = 5.0
+
+
+class Progress:
+    """Learning rates, best merits and patience of the members of a stack.
+
+    Parameters
+    ----------
+    n_members : int
+    learning_rate_init : float
+        The rate each member starts with.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        ``"invscaling"`` divides the initial rate by (samples seen + 1)^power_t;
+        ``"adaptive"`` divides by 5 where the rule above would stop.
+    power_t : float
+        Exponent of ``"invscaling"``.
+    tol : float
+        What counts as an improvement.
+    n_iter_no_change : float
+        Epochs without one that are put up with; may be infinite.
+
+    Attributes
+    ----------
+    learning_rates : ndarray of shape (n_members,)
+    best : ndarray of shape (n_members,)
+        The best merit so far.
+    running : ndarray of bool of shape (n_members,)
+        Which members go on.
+    samples_seen : int
+
+    Examples
+    --------
+    >>> from skreg._progress import Progress
+    >>> progress = Progress(2, learning_rate_init=0.1, tol=0.01, n_iter_no_change=1)
+    >>> for merits in ([-1.0, -1.0], [-1.0, -0.9], [-1.0, -0.8]):
+    ...     improved = progress.update(merits, n_samples=10)
+    >>> progress.running                      # the first has stood still for two epochs
+    array([False,  True])
+    """
+
+    def __init__(
+        self,
+        n_members: int,
+        *,
+        learning_rate_init: float,
+        tol: float,
+        n_iter_no_change: float,
+        learning_rate: str = "constant",
+        power_t: float = 0.5,
+    ) -> None:
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.power_t = power_t
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.learning_rates = np.full(n_members, float(learning_rate_init))
+        self.best = np.full(n_members, -np.inf)
+        self.stalled = np.zeros(n_members, dtype=int)
+        self.running = np.ones(n_members, dtype=bool)
+        self.samples_seen = 0
+
+    def update(self, merits: np.ndarray | list[float], n_samples: int) -> np.ndarray:
+        """Take in the merits of one epoch over `n_samples` rows.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_members,)
+            Which members are better than ever.
+        """
+        merits = np.asarray(merits, dtype=float)
+        self.samples_seen += n_samples
+        # As scikit-learn counts: any gain moves the best, only a gain of `tol` resets patience.
+        self.stalled = np.where(merits < self.best + self.tol, self.stalled + 1, 0)
+        improved = merits > self.best
+        self.best = np.where(improved, merits, self.best)
+
+        if self.learning_rate == "invscaling":
+            decay = (self.samples_seen + 1.0) ** self.power_t
+            self.learning_rates = np.full_like(self.best, self.learning_rate_init / decay)
+        out_of_patience = self.stalled > self.n_iter_no_change
+        if self.learning_rate == "adaptive":
+            slower = out_of_patience & (self.learning_rates > _SLOWEST)
+            self.learning_rates = np.where(
+                slower, self.learning_rates / _SLOW_DOWN, self.learning_rates
+            )
+            self.stalled = np.where(slower, 0, self.stalled)
+            out_of_patience &= ~slower
+        self.running &= ~out_of_patience
+        return improved

@@ -1,0 +1,61 @@
+"""What scikit-learn's checks leave open: sizes, devices, generators, weights of zero."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+
+def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
+    sizes = tuple(sizes) if np.ndim(sizes) else (sizes,)
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be positive integers, got {sizes}. Use () for a linear "
+            f"model."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def resolve_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is none that torch knows. Use 'auto', 'cpu' or 'cuda'."
+        ) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r}, but torch finds no CUDA. Use device='auto' to take a GPU "
+            f"where there is one."
+        )
+    return device
+
+
+def private_random_state(random_state: Any) -> np.random.RandomState:
+    # Unlike scikit-learn's, None is fresh entropy: numpy's global generator is left alone.
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def densify(y: Any) -> np.ndarray:
+    return y.toarray() if hasattr(y, "toarray") else y
+
+
+def drop_weightless(
+    X: Any, y: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Leave out rows of weight 0, so that they are exactly as good as removed."""
+    if sample_weight is None or sample_weight.all():
+        return X, y, target, sample_weight
+    rows = np.flatnonzero(sample_weight)
+    if not len(rows):
+        raise ValueError(
+            "sample_weight (times class_weight) is zero for every sample: nothing is left to "
+            "train on. Give at least one sample a positive weight."
+        )
+    return X[rows], y[rows], target[rows], sample_weight[rows]

@@ -1,0 +1,437 @@
+"""The training loop: a skorch net over a stack of networks and tensors already in place.
+
+skorch gives the callbacks, the history and the saving of parameters. Its own loop cuts
+batches with a DataLoader and reads the loss back after each, which on a small network costs
+several times the arithmetic. Here batches are slices of tensors that are on the device
+before the first epoch, and the device is asked for numbers once an epoch: data loss and
+penalty of every member.
+
+Epoch-level callbacks work as in skorch. A callback that listens to batches switches the
+per-batch notifications on, and pays for them.
+
+This is the only module that imports skorch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+
+from skreg._data import TensorData
+from skreg._fista import FISTA
+from skreg._progress import Progress
+from skreg.losses import Loss
+from skreg.modules import MLP, penalized_parameters
+from skreg.optim import optimality_residual
+from skreg.penalties import Penalty
+
+__all__ = ["RegularizedNet"]
+
+# Rows per forward pass where there is nothing to learn from them: bounds the memory of the
+# hidden layers, and is past the size at which larger products get faster.
+_FORWARD_ROWS = 8192
+
+_BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+
+
+class RegularizedNet(NeuralNet):
+    """A stack of networks, its loss, penalty and optimizer, and the loop that trains them.
+
+    Parameters
+    ----------
+    module : MLP
+        Initialized; trained in place.
+    criterion : Loss
+    optimizer : callable
+        Takes parameter groups and returns an optimizer: ``FISTA``, or one that takes `lr`.
+    penalty : Penalty or None
+    penalize_bias : bool
+    progress : Progress
+    random_states : sequence of RandomState, one per member
+        Source of the order of the rows.
+    max_fun : int
+        Evaluations of the loss allowed to ``FISTA``.
+
+    Attributes
+    ----------
+    scorer : callable or None
+        Takes raw outputs on the validation rows, shape (n_members, n_samples, n_outputs),
+        and returns one score per member, shape (n_members,). Larger is better.
+    module_, optimizer_, criterion_, history, callbacks_
+        As in any skorch net.
+    data_losses_, penalties_ : list of ndarray of shape (n_members,)
+        One entry an epoch. The data loss is the mean over the epoch's batches, each before
+        its own step; the penalty is that of the weights the epoch began with.
+    scores_ : list of ndarray of shape (n_members,)
+        Validation scores, if there is validation data.
+    n_epochs_ : ndarray of shape (n_members,)
+        Epochs each member was trained for in the last call.
+    converged_ : ndarray of bool of shape (n_members,)
+    interrupted_ : bool
+        Whether KeyboardInterrupt ended the last call.
+    """
+
+    def __init__(
+        self,
+        module: MLP,
+        criterion: Loss,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        penalty: Penalty | None,
+        penalize_bias: bool,
+        progress: Progress,
+        random_states: Sequence[np.random.RandomState],
+        batch_size: int,
+        shuffle: bool,
+        max_epochs: int,
+        max_fun: int,
+        callbacks: list | None,
+        verbose: int,
+        device: str,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion,
+            optimizer,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            train_split=None,
+            callbacks=callbacks,
+            predict_nonlinearity=criterion.predict,
+            verbose=verbose,
+            device=device,
+        )
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.progress = progress
+        self.random_states = random_states
+        self.shuffle = shuffle
+        self.max_fun = max_fun
+        self.scorer: Callable[[Tensor], np.ndarray] | None = None
+
+    device: str
+
+    # ------------------------------------------------------------------ skorch's building
+
+    def get_default_callbacks(self) -> list:
+        # skorch's own print, time and average batch by batch: what is wanted of that is
+        # recorded here once an epoch.
+        return []
+
+    def initialize_criterion(self) -> RegularizedNet:
+        self.criterion_ = self.criterion
+        return self
+
+    def initialize_optimizer(self, *args: Any) -> RegularizedNet:
+        """Put the penalty on the weights, and nothing on the rest."""
+        penalized = self.penalized_weights()
+        chosen = {id(parameter) for parameter in penalized}
+        rest = [p for p in self.module_.parameters() if id(p) not in chosen]
+        groups = [{"params": penalized, "penalty": self.penalty}]
+        if rest:
+            groups.append({"params": rest, "penalty": None})
+        self.optimizer_ = self.optimizer(groups)
+        self._rates = np.empty(0)
+        self._set_learning_rates()
+        return self
+
+    def initialize(self) -> RegularizedNet:
+        super().initialize()
+        self.data_losses_: list[np.ndarray] = []
+        self.penalties_: list[np.ndarray] = []
+        self.scores_: list[np.ndarray] = []
+        self._generators = [
+            torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
+            for rng in (self.random_states if self.module_.dropout else ())
+        ]
+        return self
+
+    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
+        """Raw outputs of the first member, for skorch's own `predict` and scoring."""
+        return self.module_(x)[0]
+
+    def penalized_weights(self) -> list[Tensor]:
+        """Return the parameters the penalty is put on."""
+        named = penalized_parameters(self.module_, penalize_bias=self.penalize_bias)
+        return [parameter for _, parameter in named]
+
+    def set_penalty(self, penalty: Penalty | None) -> None:
+        """Change the penalty between two calls of `train_on`; the optimizer goes on."""
+        self.penalty = penalty
+        self.optimizer_.param_groups[0]["penalty"] = penalty
+
+    def continue_curves(self, previous: RegularizedNet) -> None:
+        """Take over the curves of a net that trained the same module before."""
+        self.data_losses_ = list(previous.data_losses_)
+        self.penalties_ = list(previous.penalties_)
+        self.scores_ = list(previous.scores_)
+        self.progress.samples_seen = previous.progress.samples_seen
+
+    # ------------------------------------------------------------------ the loop
+
+    def train_on(
+        self, train: TensorData, valid: TensorData | None = None, *, epochs: int | None = None
+    ) -> RegularizedNet:
+        """Train every member, until all are done or `epochs` (default `max_epochs`) are over.
+
+        With `valid` the weights of the best validation score are put back at the end. A
+        KeyboardInterrupt puts back the best weights there are and sets `interrupted_`.
+
+        Raises
+        ------
+        ValueError
+            If the loss or the weights are no longer finite.
+        """
+        self._best_state: dict[str, Tensor] = self._copy_state()
+        self.n_epochs_ = np.zeros(self.module_.n_members, dtype=int)
+        self.converged_ = np.zeros(self.module_.n_members, dtype=bool)
+        self.interrupted_ = False
+        self._shuffled: np.ndarray | None = None
+        self._per_batch = any(map(_listens_to_batches, self.callbacks_))
+        self.notify("on_train_begin", X=train.X, y=train.y)
+        try:
+            for _ in range(self.max_epochs if epochs is None else epochs):
+                self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+                self._run_epoch(train, valid)
+                if self._stopped_by_callback(train, valid) or self.converged_.all():
+                    break
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+        if self.interrupted_ or valid is not None:
+            self.module_.load_state_dict(self._best_state)
+        self._best_state = {}
+        self.module_.eval()
+        self.notify("on_train_end", X=train.X, y=train.y)
+        self._check_finite_weights()
+        return self
+
+    def _run_epoch(self, train: TensorData, valid: TensorData | None) -> None:
+        penalty = self.penalty_values()
+        run = self._fista_step if isinstance(self.optimizer_, FISTA) else self._run_batches
+        self.module_.train()
+        # One read of the device an epoch, for both.
+        data_loss, penalty = torch.stack([run(train), penalty]).double().cpu().numpy()
+        self._check_finite_loss(data_loss + penalty)
+        self.data_losses_.append(data_loss)
+        self.penalties_.append(penalty)
+        self.n_epochs_ += ~self.converged_
+
+        merits = -(data_loss + penalty)
+        if valid is not None and self.scorer is not None:
+            merits = np.asarray(self.scorer(self.raw_outputs(valid)), dtype=float)
+            self.scores_.append(merits)
+        improved = self.progress.update(merits, len(train))
+        if improved.any():
+            self._best_state = self._copy_state(improved)
+        self.converged_ |= ~self.progress.running
+        if isinstance(self.optimizer_, FISTA):
+            self.converged_ |= self._fista_converged(train)
+        self._set_learning_rates()
+        self._record(data_loss, penalty)
+
+    def _run_batches(self, train: TensorData) -> Tensor:
+        """Take one step per batch; return the mean data loss of each member."""
+        total = torch.zeros((), device=self.device)
+        for batch in train.batches(self.batch_size, self._order(len(train))):
+            total = total + len(batch[0]) * self._train_step(*batch)
+        return total / len(train)
+
+    def _train_step(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if self._per_batch:
+            self.notify("on_batch_begin", batch=(X, y), training=True)
+        self.optimizer_.zero_grad(set_to_none=True)
+        losses = self.data_loss(X, y, sample_weight)
+        losses.sum().backward()
+        if self._per_batch:
+            named = list(self.module_.named_parameters())
+            self.notify("on_grad_computed", named_parameters=named, batch=(X, y), training=True)
+        self.optimizer_.step()
+        if self._per_batch:
+            self.history.record_batch("train_loss", losses.sum().item())
+            self.history.record_batch("train_batch_size", len(X))
+            self.notify("on_batch_end", batch=(X, y), training=True, loss=losses.sum())
+        return losses.detach()
+
+    def data_loss(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+        """Return the weighted mean loss over these rows, shape (n_members,)."""
+        per_sample = self.criterion_.value(self.module_(X, self._generators or None), y)
+        if sample_weight is not None:
+            per_sample = per_sample * sample_weight
+        return per_sample.mean(1)
+
+    def penalty_values(self) -> Tensor:
+        """Return the penalty of each member at the current weights, shape (n_members,)."""
+        weights = self.penalized_weights()
+        if self.penalty is None:
+            return weights[0].new_zeros(self.module_.n_members)
+        with torch.no_grad():
+            return self.penalty.value(weights)
+
+    def _order(self, n_samples: int) -> np.ndarray | None:
+        """The order of the rows in the next epoch; None for as they are."""
+        # In one full batch the order changes nothing but the rounding.
+        if not self.shuffle or self.batch_size >= n_samples:
+            return None
+        order = np.arange(n_samples)
+        self.random_states[0].shuffle(order)
+        # Shuffled rows are shuffled again, as scikit-learn does: the same seed gives
+        # MLPRegressor's batches.
+        self._shuffled = order if self._shuffled is None else self._shuffled[order]
+        return self._shuffled
+
+    # ------------------------------------------------------------------ full batch
+
+    def evaluate(
+        self, data: TensorData, *, with_gradients: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the mean data loss of each member over all rows, and its gradients.
+
+        Batch by batch, so that the memory is that of one batch. The gradients stand in the
+        order of the optimizer's parameters.
+        """
+        parameters = [p for group in self.optimizer_.param_groups for p in group["params"]]
+        total = torch.zeros((), device=self.device)
+        gradients = [torch.zeros_like(p) for p in parameters] if with_gradients else []
+        for batch in data.batches(max(self.batch_size, _FORWARD_ROWS)):
+            share = len(batch[0]) / len(data)
+            with torch.set_grad_enabled(with_gradients):
+                losses = self.data_loss(*batch)
+                summed = losses.sum()
+            total = total + share * losses.detach()
+            if with_gradients:
+                parts = torch.autograd.grad(summed, parameters)
+                torch._foreach_add_(gradients, parts, alpha=share)
+        return total, gradients
+
+    def _fista_step(self, train: TensorData) -> Tensor:
+        return self.optimizer_.step(lambda flag: self.evaluate(train, with_gradients=flag))
+
+    def _fista_converged(self, train: TensorData) -> np.ndarray:
+        residual = self.optimizer_.residual(
+            lambda flag: self.evaluate(train, with_gradients=flag), self.progress.tol
+        )
+        return (residual <= self.progress.tol).cpu().numpy()
+
+    def optimality_residual(self, data: TensorData) -> np.ndarray:
+        """Return each member's optimality residual over `data`, shape (n_members,)."""
+        self.module_.eval()
+        _, gradients = self.evaluate(data, with_gradients=True)
+        groups = self.optimizer_.param_groups
+        parameters = [p for group in groups for p in group["params"]]
+        penalties = [group["penalty"] for group in groups for _ in group["params"]]
+        with torch.no_grad():
+            return optimality_residual(parameters, gradients, penalties).cpu().numpy()
+
+    # ------------------------------------------------------------------ bookkeeping
+
+    def raw_outputs(self, data: TensorData) -> Tensor:
+        """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
+        self.module_.eval()
+        with torch.inference_mode():
+            batches = (X.to(self.device) for X, _, _ in data.batches(_FORWARD_ROWS))
+            return torch.cat([self.module_(X) for X in batches], 1)
+
+    def _set_learning_rates(self) -> None:
+        # "constant" is left alone after the start: a skorch LRScheduler may be at work.
+        rates = self.progress.learning_rates
+        if np.array_equal(rates, self._rates) or isinstance(self.optimizer_, FISTA):
+            return
+        self._rates = rates
+        shared = float(rates[0]) if (rates == rates[0]).all() else None
+        for group in self.optimizer_.param_groups:
+            parameter = group["params"][0]
+            group["lr"] = parameter.new_tensor(rates) if shared is None else shared
+
+    def _copy_state(self, improved: np.ndarray | None = None) -> dict[str, Tensor]:
+        current = self.module_.state_dict()
+        if improved is None or improved.all():
+            return {name: tensor.clone() for name, tensor in current.items()}
+        members = torch.from_numpy(improved).to(self.device)
+        for name, best in self._best_state.items():
+            best[members] = current[name][members]
+        return self._best_state
+
+    def _record(self, data_loss: np.ndarray, penalty: np.ndarray) -> None:
+        entries = {
+            "data_loss": data_loss,
+            "penalty": penalty,
+            "train_loss": data_loss + penalty,
+        }
+        if self.scores_:
+            entries["valid_score"] = self.scores_[-1]
+        for name, values in entries.items():
+            self.history.record(name, values.item() if len(values) == 1 else values.tolist())
+        if self.verbose:
+            shown = ", ".join(f"{k} = {np.mean(v):.6f}" for k, v in entries.items())
+            print(f"Epoch {len(self.history)}: {shown}")
+
+    def _stopped_by_callback(self, train: TensorData, valid: TensorData | None) -> bool:
+        # skorch's EarlyStopping stops by raising KeyboardInterrupt: not the user's doing.
+        try:
+            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+        except KeyboardInterrupt:
+            self.converged_[:] = True
+        over_budget = getattr(self.optimizer_, "n_evaluations", 0) >= self.max_fun
+        return bool(self.converged_.all()) or over_budget
+
+    def _check_finite_loss(self, losses: np.ndarray) -> None:
+        if not np.isfinite(losses).all():
+            raise ValueError(
+                f"The loss is not finite in epoch {len(self.data_losses_) + 1}: training "
+                f"diverged. Lower learning_rate_init (now {self.progress.learning_rate_init}), "
+                f"scale the columns of X (StandardScaler) and y (TransformedTargetRegressor), "
+                f"or use another loss."
+            )
+
+    def _check_finite_weights(self) -> None:
+        weights = self.module_.parameters()
+        if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+            raise ValueError(
+                f"The weights are not finite after epoch {len(self.data_losses_)}: training "
+                f"diverged. Lower learning_rate_init (now {self.progress.learning_rate_init}) "
+                f"or scale the columns of X (StandardScaler)."
+            )
+
+    # ------------------------------------------------------------------ pickling
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything as it is, tensors on the CPU: a pickle made on CUDA loads anywhere."""
+        state = self.__dict__.copy()
+        state["_generators"] = [generator.get_state() for generator in self._generators]
+        if torch.device(self.device).type != "cpu":
+            # Together, so that the optimizer goes on pointing at the module's parameters.
+            parts = copy.deepcopy({k: state[k] for k in ("module_", "optimizer_")})
+            state.update(parts)
+            _move(state["module_"], state["optimizer_"], "cpu")
+            state["module"] = state["module_"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            self.device = "cpu"
+        if torch.device(self.device).type != "cpu":
+            _move(self.module_, self.optimizer_, self.device)
+        self._generators = [torch.Generator(self.device) for _ in state["_generators"]]
+        for generator, saved in zip(self._generators, state["_generators"], strict=True):
+            generator.set_state(saved)
+
+
+def _move(module: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
+    module.to(device)
+    for state in optimizer.state.values():
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                state[key] = value.to(device)
+
+
+def _listens_to_batches(named_callback: tuple[str, Callback]) -> bool:
+    kind = type(named_callback[1])
+    return any(getattr(kind, event) is not getattr(Callback, event) for event in _BATCH_EVENTS)
