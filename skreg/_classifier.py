@@ -240,7 +240,7 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
     ...     (20,), penalty="l1", alpha=0.01, learning_rate_init=0.01, random_state=0
     ... ).fit(scale(X), y)
     >>> print(f"{model.score(scale(X), y):.2f} with {model.selected_features_.sum()} of 30")
-    0.98 with 14 of 30
+    0.98 with 16 of 30
     """
 
     _parameter_constraints: dict = {

@@ -3,18 +3,22 @@
 After every epoch a member shows one number, its merit: minus the training loss, or the
 validation score under early stopping. A merit that has not grown by `tol` for more than
 `n_iter_no_change` epochs ends the training, or with an adaptive learning rate cuts the rate
-to a fifth. This module knows numbers alone, neither networks nor data.
+to a fifth. So does a loss that is no longer finite, a few times, before it is an error. This
+module knows numbers alone, neither networks nor data.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["Progress"]
+__all__ = ["MAX_RESCUES", "Progress"]
 
 # scikit-learn's: an adaptive rate below this one stops instead of slowing down further.
 _SLOWEST = 1e-6
 _SLOW_DOWN = 5.0
+
+# A rate 5⁵ = 3,125 times too large is no slip: then the data or the loss is at fault.
+MAX_RESCUES = 5
 
 
 class Progress:
@@ -43,6 +47,8 @@ class Progress:
     running : ndarray of bool of shape (n_members,)
         Which members go on.
     samples_seen : int
+    rescues : int
+        How often training diverged and went on at a lower rate.
 
     Examples
     --------
@@ -74,6 +80,7 @@ class Progress:
         self.stalled = np.zeros(n_members, dtype=int)
         self.running = np.ones(n_members, dtype=bool)
         self.samples_seen = 0
+        self.rescues = 0
 
     def update(self, merits: np.ndarray | list[float], n_samples: int) -> np.ndarray:
         """Take in the merits of one epoch over `n_samples` rows.
@@ -92,7 +99,8 @@ class Progress:
 
         if self.learning_rate == "invscaling":
             decay = (self.samples_seen + 1.0) ** self.power_t
-            self.learning_rates = np.full_like(self.best, self.learning_rate_init / decay)
+            slowed = self.learning_rate_init / _SLOW_DOWN**self.rescues
+            self.learning_rates = np.full_like(self.best, slowed / decay)
         out_of_patience = self.stalled > self.n_iter_no_change
         if self.learning_rate == "adaptive":
             slower = out_of_patience & (self.learning_rates > _SLOWEST)
@@ -103,3 +111,9 @@ class Progress:
             out_of_patience &= ~slower
         self.running &= ~out_of_patience
         return improved
+
+    def rescue(self) -> None:
+        """Slow down after training diverged, and be patient anew."""
+        self.rescues += 1
+        self.learning_rates = self.learning_rates / _SLOW_DOWN
+        self.stalled[:] = 0

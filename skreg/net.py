@@ -15,18 +15,20 @@ This is the only module that imports skorch.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skreg._data import TensorData
 from skreg._fista import FISTA
-from skreg._progress import Progress
+from skreg._progress import MAX_RESCUES, Progress
 from skreg.losses import Loss
 from skreg.modules import MLP, penalized_parameters
 from skreg.optim import optimality_residual
@@ -37,6 +39,9 @@ __all__ = ["RegularizedNet"]
 # Rows per forward pass where there is nothing to learn from them: bounds the memory of the
 # hidden layers, and is past the size at which larger products get faster.
 _FORWARD_ROWS = 8192
+
+# A loss this many times the one training began with will not come back.
+_EXPLODED = 1e6
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
@@ -184,24 +189,30 @@ class RegularizedNet(NeuralNet):
         With `valid` the weights of the best validation score are put back at the end. A
         KeyboardInterrupt puts back the best weights there are and sets `interrupted_`.
 
+        Where loss or weights are no longer finite, training goes back to the best weights
+        and on at a fifth of the rate, with a warning.
+
         Raises
         ------
         ValueError
-            If the loss or the weights are no longer finite.
+            If it diverges all the same.
         """
-        self._best_state: dict[str, Tensor] = self._copy_state()
+        self._best_state = self._copy_state()
         self.n_epochs_ = np.zeros(self.module_.n_members, dtype=int)
         self.converged_ = np.zeros(self.module_.n_members, dtype=bool)
         self.interrupted_ = False
+        self._first_epoch = len(self.data_losses_)
         self._shuffled: np.ndarray | None = None
         self._per_batch = any(map(_listens_to_batches, self.callbacks_))
         self.notify("on_train_begin", X=train.X, y=train.y)
+        epochs = self.max_epochs if epochs is None else epochs
         try:
-            for _ in range(self.max_epochs if epochs is None else epochs):
+            while self.n_epochs_.max() < epochs and not self._is_done():
                 self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
-                self._run_epoch(train, valid)
-                if self._stopped_by_callback(train, valid) or self.converged_.all():
-                    break
+                if self._run_epoch(train, valid):
+                    self._notify_epoch_end(train, valid)
+                else:
+                    self._rescue()
         except KeyboardInterrupt:
             self.interrupted_ = True
         if self.interrupted_ or valid is not None:
@@ -209,32 +220,90 @@ class RegularizedNet(NeuralNet):
         self._best_state = {}
         self.module_.eval()
         self.notify("on_train_end", X=train.X, y=train.y)
-        self._check_finite_weights()
         return self
 
-    def _run_epoch(self, train: TensorData, valid: TensorData | None) -> None:
+    def _run_epoch(self, train: TensorData, valid: TensorData | None) -> bool:
+        """Train for an epoch and record it; False if the loss or the weights blew up."""
+        start = self._copy_state()
         penalty = self.penalty_values()
         run = self._fista_step if isinstance(self.optimizer_, FISTA) else self._run_batches
         self.module_.train()
-        # One read of the device an epoch, for both.
-        data_loss, penalty = torch.stack([run(train), penalty]).double().cpu().numpy()
-        self._check_finite_loss(data_loss + penalty)
+        data_loss = run(train)
+        # Finite if and only if every weight is (or as good as: the sum may overflow first).
+        weights = torch.stack([p.detach().sum() for p in self.module_.parameters()]).sum()
+        # The one read of the device in an epoch.
+        numbers = torch.stack([data_loss, penalty, weights.expand_as(penalty)])
+        data_loss, penalty, weights = numbers.double().cpu().numpy()
+        if self._blew_up(data_loss + penalty, weights):
+            return False
         self.data_losses_.append(data_loss)
         self.penalties_.append(penalty)
         self.n_epochs_ += ~self.converged_
 
-        merits = -(data_loss + penalty)
+        # The loss was measured on the way from the weights the epoch began with, the score
+        # after it: that is what the best weights are then.
+        merits, state = -(data_loss + penalty), start
         if valid is not None and self.scorer is not None:
             merits = np.asarray(self.scorer(self.raw_outputs(valid)), dtype=float)
+            state = self._copy_state()
             self.scores_.append(merits)
         improved = self.progress.update(merits, len(train))
-        if improved.any():
-            self._best_state = self._copy_state(improved)
+        self._keep_best(state, improved)
         self.converged_ |= ~self.progress.running
         if isinstance(self.optimizer_, FISTA):
             self.converged_ |= self._fista_converged(train)
         self._set_learning_rates()
         self._record(data_loss, penalty)
+        return True
+
+    def _blew_up(self, objective: np.ndarray, weights: np.ndarray) -> bool:
+        if not np.isfinite(objective + weights).all():
+            return True
+        # On its way to infinity: far above both the untrained network and where this call
+        # began (which may be close to zero when it goes on from an optimum).
+        if len(self.data_losses_) <= self._first_epoch:
+            return False
+        first, begin = (
+            self.data_losses_[epoch] + self.penalties_[epoch]
+            for epoch in (0, self._first_epoch)
+        )
+        return bool((objective > _EXPLODED * np.maximum(first, begin)).any())
+
+    def _is_done(self) -> bool:
+        evaluations = getattr(self.optimizer_, "n_evaluations", 0)
+        return bool(self.converged_.all()) or evaluations >= self.max_fun
+
+    def _notify_epoch_end(self, train: TensorData, valid: TensorData | None) -> None:
+        # skorch's EarlyStopping stops by raising KeyboardInterrupt: not the user's doing.
+        try:
+            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+        except KeyboardInterrupt:
+            self.converged_[:] = True
+
+    def _rescue(self) -> None:
+        """Go back to the best weights and on at a lower rate, unless that was tried enough."""
+        rate = self.progress.learning_rates.max()
+        epoch = len(self.data_losses_) + 1
+        line_search = isinstance(self.optimizer_, FISTA)
+        if line_search or self.progress.rescues >= MAX_RESCUES:
+            cure = "" if line_search else f"lower learning_rate_init (now {rate:.3g}), "
+            raise ValueError(
+                f"The loss is not finite in epoch {epoch}: training diverged. To cure it, "
+                f"{cure}scale the columns of X (StandardScaler) and y "
+                f"(TransformedTargetRegressor), look for extreme values in them, or use "
+                f"another loss."
+            )
+        self.module_.load_state_dict(self._best_state)
+        self.optimizer_.state.clear()
+        self.progress.rescue()
+        self._set_learning_rates()
+        warnings.warn(
+            f"Training diverged in epoch {epoch} at the learning rate {rate:.3g}, and goes on "
+            f"from the best weights so far at {self.progress.learning_rates.max():.3g}. Lower "
+            f"learning_rate_init or scale the data.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
 
     def _run_batches(self, train: TensorData) -> Tensor:
         """Take one step per batch; return the mean data loss of each member."""
@@ -349,14 +418,16 @@ class RegularizedNet(NeuralNet):
             parameter = group["params"][0]
             group["lr"] = parameter.new_tensor(rates) if shared is None else shared
 
-    def _copy_state(self, improved: np.ndarray | None = None) -> dict[str, Tensor]:
-        current = self.module_.state_dict()
-        if improved is None or improved.all():
-            return {name: tensor.clone() for name, tensor in current.items()}
-        members = torch.from_numpy(improved).to(self.device)
-        for name, best in self._best_state.items():
-            best[members] = current[name][members]
-        return self._best_state
+    def _copy_state(self) -> dict[str, Tensor]:
+        return {name: t.detach().clone() for name, t in self.module_.state_dict().items()}
+
+    def _keep_best(self, state: dict[str, Tensor], improved: np.ndarray) -> None:
+        if improved.all():
+            self._best_state = state
+        elif improved.any():
+            members = torch.from_numpy(improved).to(self.device)
+            for name, best in self._best_state.items():
+                best[members] = state[name][members]
 
     def _record(self, data_loss: np.ndarray, penalty: np.ndarray) -> None:
         entries = {
@@ -371,33 +442,6 @@ class RegularizedNet(NeuralNet):
         if self.verbose:
             shown = ", ".join(f"{k} = {np.mean(v):.6f}" for k, v in entries.items())
             print(f"Epoch {len(self.history)}: {shown}")
-
-    def _stopped_by_callback(self, train: TensorData, valid: TensorData | None) -> bool:
-        # skorch's EarlyStopping stops by raising KeyboardInterrupt: not the user's doing.
-        try:
-            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
-        except KeyboardInterrupt:
-            self.converged_[:] = True
-        over_budget = getattr(self.optimizer_, "n_evaluations", 0) >= self.max_fun
-        return bool(self.converged_.all()) or over_budget
-
-    def _check_finite_loss(self, losses: np.ndarray) -> None:
-        if not np.isfinite(losses).all():
-            raise ValueError(
-                f"The loss is not finite in epoch {len(self.data_losses_) + 1}: training "
-                f"diverged. Lower learning_rate_init (now {self.progress.learning_rate_init}), "
-                f"scale the columns of X (StandardScaler) and y (TransformedTargetRegressor), "
-                f"or use another loss."
-            )
-
-    def _check_finite_weights(self) -> None:
-        weights = self.module_.parameters()
-        if not all(bool(torch.isfinite(weight).all()) for weight in weights):
-            raise ValueError(
-                f"The weights are not finite after epoch {len(self.data_losses_)}: training "
-                f"diverged. Lower learning_rate_init (now {self.progress.learning_rate_init}) "
-                f"or scale the columns of X (StandardScaler)."
-            )
 
     # ------------------------------------------------------------------ pickling
 
