@@ -1,0 +1,146 @@
+"""Penalties: value, subgradient and prox agree with each other, with autograd and by member."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from sklearn.base import clone
+from strategies import tensors
+
+from skreg.penalties import L1, L2, PENALTIES, ElasticNet, Penalty, make_penalty
+
+KINDS = {
+    "l1": lambda alpha: L1(alpha=alpha),
+    "l2": lambda alpha: L2(alpha=alpha),
+    "elasticnet": lambda alpha: ElasticNet(alpha=alpha, l1_ratio=0.3),
+}
+every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+
+
+def test_every_named_penalty_is_tested_here():
+    assert set(KINDS) == set(PENALTIES)
+
+
+@every_kind
+@given(weight=tensors(), alpha=st.floats(0, 10))
+def test_subgradient_is_autograds_gradient_of_the_value_and_zero_at_zero(make, weight, alpha):
+    # Autograd too takes 0 for the derivative of |w| at 0.
+    leaf = weight.clone().requires_grad_()
+    make(alpha).value([leaf]).sum().backward()
+    torch.testing.assert_close(make(alpha).subgradient(weight), leaf.grad)
+    assert (make(alpha).subgradient(torch.zeros_like(weight)) == 0).all()
+
+
+@every_kind
+@given(weight=tensors(shape=(2, 3)), step=tensors(shape=(2, 3), min_value=1e-3, max_value=5.0))
+def test_prox_minimizes_the_value_in_the_metric_of_the_steps(make, weight, step):
+    penalty = make(0.7)
+
+    def objective(w):
+        return ((w - weight) ** 2 / (2 * step)).sum() + penalty.value([w]).sum()
+
+    result = penalty.prox(weight, step)
+    best = objective(result)
+    rng = torch.Generator().manual_seed(0)
+    for scale in (1.0, 1e-2, 1e-4):
+        other = result + scale * torch.randn(2, 3, generator=rng, dtype=torch.float64)
+        assert objective(other) >= best - 1e-12
+    assert objective(torch.zeros_like(weight)) >= best - 1e-12
+
+
+@every_kind
+@given(weight=tensors(shape=(2, 3)), step=tensors(shape=(2, 3), min_value=1e-3, max_value=5.0))
+def test_what_prox_moves_is_a_subgradient_at_where_it_arrives(make, weight, step):
+    # Optimality of the prox: (v − w)/s is the gradient at w, or at w = 0 no larger than L1's.
+    penalty = make(0.7)
+    result = penalty.prox(weight, step)
+    pull = (weight - result) / step
+    at_zero = result == 0
+    torch.testing.assert_close(pull[~at_zero], penalty.subgradient(result)[~at_zero])
+    reach = (0.7 * getattr(penalty, "l1_ratio", 1.0)) if not isinstance(penalty, L2) else 0.0
+    assert (pull[at_zero].abs() <= reach + 1e-9).all()
+
+
+@every_kind
+@given(weight=tensors(shape=(3, 2, 2)))
+def test_one_alpha_per_member_is_each_members_own_alone(make, weight):
+    alphas = [0.0, 0.5, 3.0]
+    stacked = make(alphas)
+    step = 0.4
+    for member, alpha in enumerate(alphas):
+        alone, own = make(alpha), weight[member : member + 1]
+        rows = slice(member, member + 1)
+        assert torch.equal(stacked.value([weight])[rows], alone.value([own]))
+        assert torch.equal(stacked.prox(weight, step)[rows], alone.prox(own, step))
+        assert torch.equal(stacked.subgradient(weight)[rows], alone.subgradient(own))
+
+
+def test_l1_ratio_may_be_one_per_member_and_its_ends_are_l1_and_l2():
+    weight = torch.tensor([[-3.0, 0.5], [-3.0, 0.5]])
+    mixed = ElasticNet(alpha=1.0, l1_ratio=torch.tensor([1.0, 0.0]))
+    assert torch.equal(mixed.prox(weight, 1.0)[0], L1(1.0).prox(weight, 1.0)[0])
+    assert torch.equal(mixed.prox(weight, 1.0)[1], L2(1.0).prox(weight, 1.0)[1])
+    assert mixed.value([weight]).tolist() == [3.5, 4.625]
+
+
+def test_value_adds_up_over_tensors_of_different_shapes():
+    tensors_ = [torch.ones(2, 3, 4), 2 * torch.ones(2, 5)]
+    assert L1(alpha=0.5).value(tensors_).tolist() == [11.0, 11.0]
+    assert L2(alpha=1.0).value(tensors_).tolist() == [16.0, 16.0]
+    # A generator does as well as a list.
+    assert L1(alpha=0.5).value(t for t in tensors_).tolist() == [11.0, 11.0]
+
+
+@every_kind
+def test_a_penalty_is_a_scikit_learn_object(make):
+    penalty = make(0.1)
+    assert isinstance(penalty, Penalty)
+    assert clone(penalty).get_params() == penalty.get_params()
+    assert penalty.set_params(alpha=0.2).alpha == 0.2
+
+
+@every_kind
+def test_numpy_alphas_and_integers_do(make):
+    weight = torch.ones(2, 3)
+    assert torch.equal(
+        make(np.array([1.0, 2.0])).prox(weight, 0.1), make([1, 2]).prox(weight, 0.1)
+    )
+
+
+def test_without_alpha_the_error_says_how_to_give_one():
+    with pytest.raises(ValueError, match=r"L1 has no alpha.*L1\(alpha=0.01\).*estimator"):
+        L1().prox(torch.ones(1, 2), 0.1)
+    with pytest.raises(ValueError, match="ElasticNet has no l1_ratio"):
+        ElasticNet(alpha=1.0).value([torch.ones(1, 2)])
+
+
+def test_as_many_alphas_as_members():
+    with pytest.raises(ValueError, match=r"L1.alpha has shape \(3,\).*stack of 2 members"):
+        L1(alpha=[1.0, 2.0, 3.0]).prox(torch.ones(2, 2), 0.1)
+
+
+class TestMakePenalty:
+    def test_none_and_zero_are_no_penalty(self):
+        assert make_penalty(None, 1.0, 0.5) is None
+        assert make_penalty("l1", 0.0, 0.5) is None
+        assert make_penalty(L2(alpha=0.0), 1e-4, 0.5) is None
+
+    def test_an_object_takes_what_it_lacks_from_the_estimator_and_is_left_as_it_was(self):
+        mine = ElasticNet(l1_ratio=0.9)
+        made = make_penalty(mine, 0.3, 0.5)
+        assert (made.alpha, made.l1_ratio) == (0.3, 0.9)
+        assert mine.alpha is None
+
+    def test_a_value_given_twice_is_an_error_that_names_both(self):
+        with pytest.raises(ValueError, match=r"alpha is given twice: alpha=0.3 and penalty=L1"):
+            make_penalty(L1(alpha=0.1), 0.3, 0.5)
+        with pytest.raises(ValueError, match=r"l1_ratio is given twice.*penalty__l1_ratio"):
+            make_penalty(ElasticNet(l1_ratio=0.2), 0.3, 0.7)
+
+    @pytest.mark.parametrize("alpha", [-1.0, np.nan, np.inf])
+    def test_strengths_out_of_range_are_errors(self, alpha):
+        with pytest.raises(ValueError, match="alpha must be finite and at least 0"):
+            make_penalty(L1(alpha=alpha), 1e-4, 0.5)
+        with pytest.raises(ValueError, match="l1_ratio must be between 0 and 1"):
+            make_penalty(ElasticNet(alpha=1.0, l1_ratio=1.5), 1e-4, 0.5)
