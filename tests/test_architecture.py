@@ -1,0 +1,88 @@
+"""The layers of the package, read from its source: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skreg
+
+PACKAGE = Path(skreg.__file__).parent
+TESTS = Path(__file__).parent
+
+# Each row may import the rows above it, and nothing beside or below.
+LAYERS = [
+    {"_prox", "_data", "_progress", "_validation"},
+    {"penalties", "losses"},
+    {"modules"},
+    {"optim"},
+    {"_fista"},
+    {"net"},
+    {"_base"},
+    {"_regressor", "_classifier"},
+    {"__init__"},
+]
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def imports_of(module, *, everywhere=True):
+    """Dotted names a module imports, inside functions too unless told otherwise."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            yield node.module
+
+
+def test_every_module_has_its_place():
+    assert set(MODULES) == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_only_upward(module):
+    level = next(i for i, layer in enumerate(LAYERS) if module in layer)
+    allowed = set().union(*LAYERS[:level])
+    for name in imports_of(module):
+        if name.split(".")[0] == "skreg":
+            assert name.removeprefix("skreg.") in allowed, f"{module} imports {name}"
+
+
+def test_only_the_net_imports_skorch():
+    assert [m for m in MODULES if any(n.startswith("skorch") for n in imports_of(m))] == ["net"]
+
+
+def test_the_maths_does_without_the_rest():
+    # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
+    for module in ("_prox", "penalties", "losses", "modules", "optim"):
+        roots = {name.split(".")[0] for name in imports_of(module)}
+        assert roots - set(sys.stdlib_module_names) <= {"torch", "numpy", "sklearn", "skreg"}
+
+
+def test_importing_the_package_does_not_import_matplotlib():
+    code = "import skreg, sys; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_are_small_and_say_what_they_are_for(module):
+    source = (PACKAGE / f"{module}.py").read_text()
+    assert ast.get_docstring(ast.parse(source))
+    assert source.count("\n") <= 550
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in {"__init__"}])
+def test_every_module_is_tested(module):
+    names = [f"test_{module.lstrip('_')}.py"]
+    # These are tested by what stands on them.
+    names += {
+        "_base": ["test_estimators.py"],
+        "_regressor": ["test_estimators.py", "test_linear_limit.py"],
+        "_classifier": ["test_estimators.py", "test_linear_limit.py"],
+        "_validation": ["test_estimators.py"],
+        "_fista": ["test_optim.py"],
+    }.get(module, [])
+    assert any((TESTS / name).exists() for name in names)
