@@ -3,7 +3,8 @@
 A λ grid, the folds of a cross-validation and an ensemble of seeds are all K networks of one
 architecture. Layer by layer their weights stand in one tensor of shape (K, fan_in, fan_out),
 so that the whole stack runs as one batched matrix product a layer. A single network is the
-stack with K = 1.
+stack with K = 1. The layers in turn are views into one flat tensor of all weights and one of
+all biases, so that an optimizer and a penalty take them in one go.
 
 >>> import torch
 >>> from skreg.modules import MLP
@@ -14,7 +15,8 @@ torch.Size([3, 4, 1])
 torch.Size([3, 4, 1])
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``
-with the same seed.
+with the same seed. :class:`Backprop` is its gradient by hand: the same numbers as autograd's
+without a graph to record, in buffers that are allocated once.
 """
 
 from __future__ import annotations
@@ -27,13 +29,36 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-__all__ = ["MLP", "penalized_parameters"]
+from skreg.losses import Loss
+
+__all__ = ["MLP", "Backprop", "penalized_parameters"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "logistic": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
+}
+
+# The same in place, and their derivatives in terms of their own outputs: delta *= f'(x).
+_aten = torch.ops.aten
+ACTIVATIONS_IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "logistic": torch.sigmoid_,
+    "tanh": torch.tanh_,
+    "relu": torch.relu_,
+}
+DERIVATIVES_IN_PLACE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "identity": lambda delta, output: delta,
+    "logistic": lambda delta, output: _aten.sigmoid_backward.grad_input(
+        delta, output, grad_input=delta
+    ),
+    "tanh": lambda delta, output: _aten.tanh_backward.grad_input(
+        delta, output, grad_input=delta
+    ),
+    "relu": lambda delta, output: _aten.threshold_backward.grad_input(
+        delta, output, 0, grad_input=delta
+    ),
 }
 
 # Layers whose weights are neither scale nor shift of a normalization. Only these are
@@ -75,8 +100,14 @@ class MLP(nn.Module):
 
     Attributes
     ----------
-    weights : ParameterList of Tensor of shape (n_members, fan_in, fan_out)
-    biases : ParameterList of Tensor of shape (n_members, fan_out)
+    weight : Parameter of shape (n_members, n_weights)
+        The weights of all layers, flat.
+    bias : Parameter of shape (n_members, n_biases)
+        The biases of all layers, flat.
+    weights : list of Tensor of shape (n_members, fan_in, fan_out)
+        Views of `weight`, one a layer.
+    biases : list of Tensor of shape (n_members, fan_out)
+        Views of `bias`, one a layer.
 
     References
     ----------
@@ -109,14 +140,32 @@ class MLP(nn.Module):
         self.activation = activation
         self.dropout = dropout
         self.n_members = n_members
-        layers = list(pairwise((n_features, *self.hidden_layer_sizes, n_outputs)))
-        self.weights = nn.ParameterList(
-            torch.empty(n_members, fan_in, fan_out, dtype=dtype) for fan_in, fan_out in layers
-        )
-        self.biases = nn.ParameterList(
-            torch.empty(n_members, fan_out, dtype=dtype) for _, fan_out in layers
-        )
+        self._shapes = list(pairwise((n_features, *self.hidden_layer_sizes, n_outputs)))
+        n_weights = sum(fan_in * fan_out for fan_in, fan_out in self._shapes)
+        n_biases = sum(fan_out for _, fan_out in self._shapes)
+        self.weight = nn.Parameter(torch.empty(n_members, n_weights, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(n_members, n_biases, dtype=dtype))
         self.reset_parameters(random_state)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return self.split_weights(self.weight)
+
+    @property
+    def biases(self) -> list[Tensor]:
+        return self.split_biases(self.bias)
+
+    def split_weights(self, flat: Tensor) -> list[Tensor]:
+        """Views of a tensor like `weight` (its gradient, say), one a layer."""
+        sizes = [fan_in * fan_out for fan_in, fan_out in self._shapes]
+        return [
+            part.unflatten(1, shape)
+            for part, shape in zip(flat.split(sizes, 1), self._shapes, strict=True)
+        ]
+
+    def split_biases(self, flat: Tensor) -> list[Tensor]:
+        """Views of a tensor like `bias`, one a layer."""
+        return list(flat.split([fan_out for _, fan_out in self._shapes], 1))
 
     @torch.no_grad()
     def reset_parameters(
@@ -138,7 +187,7 @@ class MLP(nn.Module):
     def _draw(self, rng: np.random.RandomState) -> list[tuple[np.ndarray, np.ndarray]]:
         factor = 2.0 if self.activation == "logistic" else 6.0
         layers = []
-        for _, fan_in, fan_out in (weight.shape for weight in self.weights):
+        for fan_in, fan_out in self._shapes:
             bound = np.sqrt(factor / (fan_in + fan_out))
             weight = rng.uniform(-bound, bound, (fan_in, fan_out))
             layers.append((weight, rng.uniform(-bound, bound, fan_out)))
@@ -159,7 +208,7 @@ class MLP(nn.Module):
         Tensor of shape (n_members, n_samples, n_outputs)
         """
         activation = ACTIVATIONS[self.activation]
-        last = len(self.weights) - 1
+        last = len(self._shapes) - 1
         hidden = x
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             # A product and an addition: a fused baddbmm copies the bias to the output first,
@@ -186,6 +235,119 @@ class MLP(nn.Module):
             f"activation={self.activation!r}, dropout={self.dropout}, "
             f"n_members={self.n_members})"
         )
+
+
+class Backprop:
+    """Losses and gradients of an :class:`MLP` by hand, over buffers allocated once.
+
+    Calling it fills ``module.weight.grad`` and ``module.bias.grad`` with the gradient of the
+    weighted mean loss of every member, and returns those losses. Autograd gives the same to
+    rounding and, on networks of this size, spends more time on its graph than on arithmetic.
+    Dropout is autograd's business.
+
+    Parameters
+    ----------
+    module : MLP
+        Without dropout, or in evaluation mode.
+    loss : Loss
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.losses import SquaredError
+    >>> from skreg.modules import MLP, Backprop
+    >>> module = MLP(3, (4,), 1, random_state=0)
+    >>> x, y = torch.eye(3), torch.ones(3, 1)
+    >>> losses = Backprop(module, SquaredError())(x, y, None)
+    >>> by_hand = module.weight.grad
+    >>> module.weight.grad = None
+    >>> SquaredError().value(module(x), y).mean().backward()
+    >>> torch.allclose(by_hand, module.weight.grad)
+    True
+    """
+
+    def __init__(self, module: MLP, loss: Loss) -> None:
+        self.module = module
+        self.loss = loss
+        self._activate = ACTIVATIONS_IN_PLACE[module.activation]
+        self._differentiate = DERIVATIVES_IN_PLACE[module.activation]
+        # A single network goes without its member axis: mm is quicker to call than bmm.
+        self._single = module.n_members == 1
+        self._product = torch.mm if self._single else torch.bmm
+        self._weight_gradient = torch.zeros_like(module.weight)
+        self._bias_gradient = torch.zeros_like(module.bias)
+        with torch.no_grad():
+            self._weights = [self._member_view(w) for w in module.weights]
+            self._transposed = [w.mT for w in self._weights]
+            self._biases = [self._member_view(b.unsqueeze(1)) for b in module.biases]
+            self._weight_gradients = [
+                self._member_view(g) for g in module.split_weights(self._weight_gradient)
+            ]
+            self._bias_gradients = [
+                g[0] if self._single else g for g in module.split_biases(self._bias_gradient)
+            ]
+        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+
+    def _member_view(self, tensor: Tensor) -> Tensor:
+        return tensor[0] if self._single else tensor
+
+    def _buffers_for(self, n_rows: int) -> tuple[list[Tensor], list[Tensor]]:
+        # Two sizes at most: a full batch, and the last of an epoch.
+        if n_rows not in self._buffers:
+            weight = self.module.weight
+            shapes = [(weight.shape[0], n_rows, b.shape[1]) for b in self.module.biases]
+            outputs = [self._member_view(weight.new_empty(shape)) for shape in shapes]
+            deltas = [self._member_view(weight.new_empty(shape)) for shape in shapes[:-1]]
+            self._buffers[n_rows] = outputs, deltas
+        return self._buffers[n_rows]
+
+    @torch.no_grad()
+    def __call__(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+        """Return the weighted mean loss of each member over these rows; fill the gradients.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_features) or (n_members, n_samples, n_features)
+        y : Tensor of shape (n_samples, n_outputs) or (n_members, n_samples, n_outputs)
+        sample_weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
+
+        Returns
+        -------
+        Tensor of shape (n_members,)
+        """
+        n_rows = X.shape[-2]
+        outputs, deltas = self._buffers_for(n_rows)
+        if not self._single and X.ndim == 2:
+            X = X.expand(self.module.n_members, -1, -1)
+        elif self._single and X.ndim == 3:
+            X = X[0]
+
+        inputs = [X]
+        last = len(outputs) - 1
+        for layer, output in enumerate(outputs):
+            self._product(inputs[layer], self._weights[layer], out=output)
+            output.add_(self._biases[layer])
+            if layer < last:
+                self._activate(output)
+            inputs.append(output)
+
+        raw = output.unsqueeze(0) if self._single else output
+        losses, delta = self.loss.value_and_gradient(raw, y)
+        if sample_weight is not None:
+            losses = losses * sample_weight
+            delta = delta * sample_weight.unsqueeze(-1)
+        delta = self._member_view(delta.mul_(1 / n_rows))
+        for layer in range(last, -1, -1):
+            self._product(inputs[layer].mT, delta, out=self._weight_gradients[layer])
+            torch.sum(delta, -2, out=self._bias_gradients[layer])
+            if layer:
+                below = deltas[layer - 1]
+                self._product(delta, self._transposed[layer], out=below)
+                self._differentiate(below, inputs[layer])
+                delta = below
+        self.module.weight.grad = self._weight_gradient
+        self.module.bias.grad = self._bias_gradient
+        return losses.mean(1)
 
 
 def penalized_parameters(

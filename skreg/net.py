@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from skreg._data import TensorData
 from skreg._fista import FISTA
 from skreg._progress import MAX_RESCUES, Progress
 from skreg.losses import Loss
-from skreg.modules import MLP, penalized_parameters
+from skreg.modules import MLP, Backprop, penalized_parameters
 from skreg.optim import optimality_residual
 from skreg.penalties import Penalty
 
@@ -205,11 +206,12 @@ class RegularizedNet(NeuralNet):
         self._shuffled: np.ndarray | None = None
         self._per_batch = any(map(_listens_to_batches, self.callbacks_))
         self.notify("on_train_begin", X=train.X, y=train.y)
+        train_epoch = self._choose_epoch()
         epochs = self.max_epochs if epochs is None else epochs
         try:
             while self.n_epochs_.max() < epochs and not self._is_done():
                 self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
-                if self._run_epoch(train, valid):
+                if self._run_epoch(train_epoch, train, valid):
                     self._notify_epoch_end(train, valid)
                 else:
                     self._rescue()
@@ -218,17 +220,22 @@ class RegularizedNet(NeuralNet):
         if self.interrupted_ or valid is not None:
             self.module_.load_state_dict(self._best_state)
         self._best_state = {}
+        self.optimizer_.zero_grad(set_to_none=True)
         self.module_.eval()
         self.notify("on_train_end", X=train.X, y=train.y)
         return self
 
-    def _run_epoch(self, train: TensorData, valid: TensorData | None) -> bool:
+    def _run_epoch(
+        self,
+        train_epoch: Callable[[TensorData], Tensor],
+        train: TensorData,
+        valid: TensorData | None,
+    ) -> bool:
         """Train for an epoch and record it; False if the loss or the weights blew up."""
         start = self._copy_state()
         penalty = self.penalty_values()
-        run = self._fista_step if isinstance(self.optimizer_, FISTA) else self._run_batches
         self.module_.train()
-        data_loss = run(train)
+        data_loss = train_epoch(train)
         # Finite if and only if every weight is (or as good as: the sum may overflow first).
         weights = torch.stack([p.detach().sum() for p in self.module_.parameters()]).sum()
         # The one read of the device in an epoch.
@@ -305,14 +312,36 @@ class RegularizedNet(NeuralNet):
             stacklevel=6,
         )
 
-    def _run_batches(self, train: TensorData) -> Tensor:
+    def _choose_epoch(self) -> Callable[[TensorData], Tensor]:
+        """How an epoch is trained: a whole-batch step, or batches by hand or by autograd.
+
+        By hand wherever that is possible. Dropout and callbacks that want to see each batch
+        take autograd's way.
+        """
+        if isinstance(self.optimizer_, FISTA):
+            return self._fista_step
+        if self._per_batch or self.module_.dropout:
+            return partial(self._run_batches, self._autograd_step)
+        backprop = Backprop(self.module_, self.criterion_)
+        # Schedulers hook into `step`; where nobody listens it is left out, with the profiler
+        # range that torch opens around it.
+        take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.take_step
+
+        def step(X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+            losses = backprop(X, y, sample_weight)
+            take_step()
+            return losses
+
+        return partial(self._run_batches, step)
+
+    def _run_batches(self, step: Callable[..., Tensor], train: TensorData) -> Tensor:
         """Take one step per batch; return the mean data loss of each member."""
         total = torch.zeros((), device=self.device)
         for batch in train.batches(self.batch_size, self._order(len(train))):
-            total = total + len(batch[0]) * self._train_step(*batch)
+            total = total + len(batch[0]) * step(*batch)
         return total / len(train)
 
-    def _train_step(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+    def _autograd_step(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self._per_batch:
             self.notify("on_batch_begin", batch=(X, y), training=True)
         self.optimizer_.zero_grad(set_to_none=True)

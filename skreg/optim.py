@@ -30,6 +30,7 @@ produced it. The full-batch solver for small data stands in :mod:`skreg._fista`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
@@ -40,6 +41,9 @@ from torch.optim import Optimizer
 from skreg.penalties import L2, Penalty
 
 __all__ = ["ProximalAdam", "ProximalSGD", "optimality_residual"]
+
+# Private to torch, public only as a whole optimizer that would know nothing of a penalty.
+_FUSED_ADAM = getattr(torch, "_fused_adam_", None)
 
 PENALTY_METHODS = ("proximal", "subgradient", "decoupled")
 
@@ -54,9 +58,9 @@ def along_members(values: float | Tensor, parameter: Tensor) -> Any:
 class _PenalizedOptimizer(Optimizer):
     """A gradient step of some kind, and a penalty that enters it by one of three ways.
 
-    A subclass gives `_gradient_step`, which moves the parameter and returns the *effective
-    step*: what a constant gradient is multiplied by on its way to the weight. That number is
-    the metric of the proximal step that follows.
+    A subclass gives `_gradient_step`, which moves the parameter, and `_effective_step`: what
+    a constant gradient has been multiplied by on its way to the weight. That number is the
+    metric of the proximal step that follows.
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -119,11 +123,16 @@ class _PenalizedOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self.take_step()
+        return loss
+
+    @torch.no_grad()
+    def take_step(self) -> None:
+        """Do what :meth:`step` does, without the hooks and profiling torch puts around it."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._penalized_step(parameter, group)
-        return loss
 
     def _penalized_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         penalty: Penalty | None = group["penalty"]
@@ -135,12 +144,17 @@ class _PenalizedOptimizer(Optimizer):
             # lr·α·w, with w before the gradient step, as AdamW takes it.
             lr = along_members(group["lr"], parameter)
             parameter.sub_(lr * penalty.subgradient(parameter))
-        step = self._gradient_step(parameter, gradient, group)
+        self._gradient_step(parameter, gradient, group)
         if penalty is not None and method == "proximal":
-            parameter.copy_(penalty.prox(parameter, step))
+            parameter.copy_(penalty.prox(parameter, self._effective_step(parameter, group)))
 
-    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> Any:
-        raise NotImplementedError  # pragma: no cover - a subclass always gives it
+    @abstractmethod
+    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+        """Move the parameter."""
+
+    @abstractmethod
+    def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+        """What the last step has multiplied a constant gradient by."""
 
 
 class ProximalSGD(_PenalizedOptimizer):
@@ -206,23 +220,28 @@ class ProximalSGD(_PenalizedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> Any:
+    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
         lr = along_members(group["lr"], parameter)
         momentum = along_members(group["momentum"], parameter)
         if not isinstance(momentum, Tensor) and momentum == 0:
             parameter.sub_(lr * gradient)
-            return lr
+            return
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
             state["mass"] = 0.0
-        # The mass is what the buffer would hold had every gradient been 1.
         velocity = state["momentum_buffer"].mul_(momentum).add_(gradient)
-        mass = state["mass"] = momentum * state["mass"] + 1.0
+        # What the buffer would hold had every gradient been 1.
+        state["mass"] = momentum * state["mass"] + 1.0
         if group["nesterov"]:
             velocity = gradient + momentum * velocity
-            mass = 1.0 + momentum * mass
         parameter.sub_(lr * velocity)
+
+    def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+        lr = along_members(group["lr"], parameter)
+        mass = self.state[parameter].get("mass", 1.0)
+        if group["nesterov"]:
+            mass = 1.0 + along_members(group["momentum"], parameter) * mass
         return lr * mass
 
 
@@ -291,22 +310,45 @@ class ProximalAdam(_PenalizedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> Any:
+    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
-            state["step"] = 0
+            # On the host wherever the parameter is: reading it must not wait for the device.
+            state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         state["step"] += 1
         beta_1, beta_2 = group["betas"]
-        mean = state["exp_avg"].lerp_(gradient, 1 - beta_1)
-        square = state["exp_avg_sq"].mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-        correction_1 = 1 - beta_1 ** state["step"]
-        correction_2 = 1 - beta_2 ** state["step"]
-        denominator = square.sqrt().div_(correction_2**0.5).add_(group["eps"])
-        step = along_members(group["lr"], parameter) / denominator
-        parameter.addcmul_(mean, step, value=-1 / correction_1)
-        return step
+        mean, square, lr = state["exp_avg"], state["exp_avg_sq"], group["lr"]
+        if _FUSED_ADAM is not None and parameter.is_cpu and not isinstance(lr, Tensor):
+            # One pass over memory for the eight below.
+            _FUSED_ADAM(
+                [parameter],
+                [gradient],
+                [mean],
+                [square],
+                [],
+                [state["step"]],
+                lr=lr,
+                beta1=beta_1,
+                beta2=beta_2,
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+            return
+        mean.lerp_(gradient, 1 - beta_1)
+        square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+        correction = 1 - beta_1 ** state["step"].item()
+        parameter.addcmul_(mean, self._effective_step(parameter, group), value=-1 / correction)
+
+    def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+        state = self.state[parameter]
+        correction = 1 - group["betas"][1] ** state["step"].item()
+        lr = along_members(group["lr"], parameter)
+        root = state["exp_avg_sq"].sqrt().div_(correction**0.5).add_(group["eps"])
+        return lr / root if isinstance(lr, Tensor) else root.reciprocal_().mul_(lr)
 
 
 def optimality_residual(

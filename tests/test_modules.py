@@ -1,12 +1,24 @@
 """The stacked MLP: each member is the network it would be alone."""
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
-from skreg.modules import ACTIVATIONS, MLP, penalized_parameters
+from skreg.losses import (
+    AbsoluteError,
+    CallableLoss,
+    Huber,
+    Logistic,
+    Multinomial,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
+from skreg.modules import ACTIVATIONS, MLP, Backprop, penalized_parameters
 
 
 def stack_and_alone(**settings):
@@ -111,13 +123,10 @@ class TestPenalizedParameters:
 
     def test_weights_of_an_mlp_and_biases_when_asked_for(self):
         mlp = MLP(4, (5,), 1)
-        assert self.names(mlp) == ["weights.0", "weights.1"]
-        assert self.names(mlp, penalize_bias=True) == [
-            "weights.0",
-            "weights.1",
-            "biases.0",
-            "biases.1",
-        ]
+        assert self.names(mlp) == ["weight"]
+        assert self.names(mlp, penalize_bias=True) == ["weight", "bias"]
+        nested = nn.Sequential(mlp, nn.Linear(1, 1))
+        assert self.names(nested) == ["0.weight", "1.weight"]
 
     @pytest.mark.parametrize(
         "norm", [nn.BatchNorm1d(8), nn.LayerNorm(8), nn.GroupNorm(2, 8), nn.InstanceNorm1d(8)]
@@ -147,3 +156,72 @@ class TestPenalizedParameters:
         first, second = nn.Linear(3, 3), nn.Linear(3, 3)
         second.weight = first.weight
         assert self.names(nn.Sequential(first, second)) == ["0.weight"]
+
+
+LOSSES = {
+    "squared_error": SquaredError(),
+    "absolute_error": AbsoluteError(),
+    "huber": Huber(0.5),
+    "poisson": Poisson(),
+    "quantile": Quantile(0.8),
+    "logistic": Logistic(),
+    "callable": CallableLoss(lambda f, y: (f - y).cosh().log()),
+    "multinomial": Multinomial(),
+}
+
+
+class TestBackprop:
+    """The gradient by hand is autograd's, whatever the shape of the problem."""
+
+    @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+    @given(
+        depth=st.integers(0, 3),
+        n_members=st.integers(1, 3),
+        activation=st.sampled_from(sorted(ACTIVATIONS)),
+        weighted=st.booleans(),
+        own_rows=st.booleans(),
+        seed=st.integers(0, 100),
+    )
+    def test_equals_autograd(
+        self, loss, depth, n_members, activation, weighted, own_rows, seed
+    ):
+        rng = np.random.default_rng(seed)
+        n_outputs = 3
+        module = MLP(
+            4,
+            (5, 2, 3)[:depth],
+            n_outputs,
+            activation=activation,
+            n_members=n_members,
+            random_state=list(range(seed, seed + n_members)),
+            dtype=torch.float64,
+        )
+        lead = (n_members,) if own_rows else ()
+        X = torch.from_numpy(rng.normal(size=(*lead, 7, 4)))
+        if isinstance(loss, Multinomial):
+            y = torch.from_numpy(rng.integers(0, n_outputs, size=(*lead, 7, 1)))
+        else:
+            y = torch.from_numpy(rng.integers(0, 2, size=(*lead, 7, n_outputs)).astype(float))
+        weights = torch.from_numpy(rng.uniform(0, 2, size=(*lead, 7))) if weighted else None
+
+        by_hand = Backprop(module, loss)(X, y, weights)
+        hand_gradients = [p.grad.clone() for p in module.parameters()]
+        module.zero_grad()
+        per_sample = loss.value(module(X), y)
+        if weighted:
+            per_sample = per_sample * weights
+        by_autograd = per_sample.mean(1)
+        by_autograd.sum().backward()
+        torch.testing.assert_close(by_hand, by_autograd.detach())
+        for gradient, parameter in zip(hand_gradients, module.parameters(), strict=True):
+            torch.testing.assert_close(gradient, parameter.grad)
+
+    def test_batches_of_different_sizes_take_turns(self):
+        module = MLP(4, (5,), 1, random_state=0, dtype=torch.float64)
+        backprop = Backprop(module, SquaredError())
+        X = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        y = X[:, :1]
+        first = backprop(X, y, None).item()
+        backprop(X[:4], y[:4], None)
+        assert backprop(X, y, None).item() == first
+        assert first == pytest.approx(SquaredError().value(module(X), y).mean().item())
