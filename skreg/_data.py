@@ -63,10 +63,11 @@ class TensorData:
         if order is not None:
             # One gather an epoch; every batch is then a slice, which copies nothing.
             on_device = _as_tensor(order, self.device)
-            y = None if y is None else y[on_device]
-            sample_weight = None if sample_weight is None else sample_weight[on_device]
+            y = None if y is None else y.index_select(0, on_device)
+            if sample_weight is not None:
+                sample_weight = sample_weight.index_select(0, on_device)
             if isinstance(X, Tensor):
-                X = X[on_device]
+                X = X.index_select(0, on_device)
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
             if isinstance(X, Tensor):

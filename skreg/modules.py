@@ -286,19 +286,21 @@ class Backprop:
             self._bias_gradients = [
                 g[0] if self._single else g for g in module.split_biases(self._bias_gradient)
             ]
-        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self._buffers: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
 
     def _member_view(self, tensor: Tensor) -> Tensor:
         return tensor[0] if self._single else tensor
 
-    def _buffers_for(self, n_rows: int) -> tuple[list[Tensor], list[Tensor]]:
+    def _buffers_for(self, n_rows: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Outputs of all layers, their deltas below the last, and 1/n_rows."""
         # Two sizes at most: a full batch, and the last of an epoch.
         if n_rows not in self._buffers:
             weight = self.module.weight
             shapes = [(weight.shape[0], n_rows, b.shape[1]) for b in self.module.biases]
             outputs = [self._member_view(weight.new_empty(shape)) for shape in shapes]
             deltas = [self._member_view(weight.new_empty(shape)) for shape in shapes[:-1]]
-            self._buffers[n_rows] = outputs, deltas
+            # A tensor, since torch turns a number into one anew in every operation.
+            self._buffers[n_rows] = outputs, deltas, weight.new_tensor(1 / n_rows)
         return self._buffers[n_rows]
 
     @torch.no_grad()
@@ -316,7 +318,7 @@ class Backprop:
         Tensor of shape (n_members,)
         """
         n_rows = X.shape[-2]
-        outputs, deltas = self._buffers_for(n_rows)
+        outputs, deltas, share = self._buffers_for(n_rows)
         if not self._single and X.ndim == 2:
             X = X.expand(self.module.n_members, -1, -1)
         elif self._single and X.ndim == 3:
@@ -336,7 +338,7 @@ class Backprop:
         if sample_weight is not None:
             losses = losses * sample_weight
             delta = delta * sample_weight.unsqueeze(-1)
-        delta = self._member_view(delta.mul_(1 / n_rows))
+        delta = self._member_view(delta.mul_(share))
         for layer in range(last, -1, -1):
             self._product(inputs[layer].mT, delta, out=self._weight_gradients[layer])
             torch.sum(delta, -2, out=self._bias_gradients[layer])
@@ -347,7 +349,7 @@ class Backprop:
                 delta = below
         self.module.weight.grad = self._weight_gradient
         self.module.bias.grad = self._bias_gradient
-        return losses.mean(1)
+        return losses.sum(1).mul_(share)
 
 
 def penalized_parameters(

@@ -153,6 +153,7 @@ class RegularizedNet(NeuralNet):
         self.data_losses_: list[np.ndarray] = []
         self.penalties_: list[np.ndarray] = []
         self.scores_: list[np.ndarray] = []
+        self._backprop: Backprop | None = None
         self._generators = [
             torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
             for rng in (self.random_states if self.module_.dropout else ())
@@ -220,6 +221,7 @@ class RegularizedNet(NeuralNet):
         if self.interrupted_ or valid is not None:
             self.module_.load_state_dict(self._best_state)
         self._best_state = {}
+        self._backprop = None
         self.optimizer_.zero_grad(set_to_none=True)
         self.module_.eval()
         self.notify("on_train_end", X=train.X, y=train.y)
@@ -319,10 +321,11 @@ class RegularizedNet(NeuralNet):
         take autograd's way.
         """
         if isinstance(self.optimizer_, FISTA):
+            self._backprop = Backprop(self.module_, self.criterion_)
             return self._fista_step
         if self._per_batch or self.module_.dropout:
             return partial(self._run_batches, self._autograd_step)
-        backprop = Backprop(self.module_, self.criterion_)
+        backprop = self._backprop = Backprop(self.module_, self.criterion_)
         # Schedulers hook into `step`; where nobody listens it is left out, with the profiler
         # range that torch opens around it.
         take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.take_step
@@ -336,10 +339,12 @@ class RegularizedNet(NeuralNet):
 
     def _run_batches(self, step: Callable[..., Tensor], train: TensorData) -> Tensor:
         """Take one step per batch; return the mean data loss of each member."""
-        total = torch.zeros((), device=self.device)
+        losses, n_rows = [], []
         for batch in train.batches(self.batch_size, self._order(len(train))):
-            total = total + len(batch[0]) * step(*batch)
-        return total / len(train)
+            losses.append(step(*batch))
+            n_rows.append(len(batch[0]))
+        shares = losses[0].new_tensor(n_rows) / len(train)
+        return shares @ torch.stack(losses)
 
     def _autograd_step(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self._per_batch:
@@ -395,17 +400,19 @@ class RegularizedNet(NeuralNet):
         order of the optimizer's parameters.
         """
         parameters = [p for group in self.optimizer_.param_groups for p in group["params"]]
-        total = torch.zeros((), device=self.device)
         gradients = [torch.zeros_like(p) for p in parameters] if with_gradients else []
-        for batch in data.batches(max(self.batch_size, _FORWARD_ROWS)):
+        total = torch.zeros((), device=self.device)
+        backprop = self._backprop or Backprop(self.module_, self.criterion_)
+        for batch in data.batches(_FORWARD_ROWS):
             share = len(batch[0]) / len(data)
-            with torch.set_grad_enabled(with_gradients):
-                losses = self.data_loss(*batch)
-                summed = losses.sum()
-            total = total + share * losses.detach()
             if with_gradients:
-                parts = torch.autograd.grad(summed, parameters)
-                torch._foreach_add_(gradients, parts, alpha=share)
+                losses = backprop(*batch)
+                torch._foreach_add_(gradients, [p.grad for p in parameters], alpha=share)
+            else:
+                with torch.no_grad():
+                    losses = self.data_loss(*batch)
+            total = total + share * losses
+        self.optimizer_.zero_grad(set_to_none=True)
         return total, gradients
 
     def _fista_step(self, train: TensorData) -> Tensor:
@@ -477,6 +484,7 @@ class RegularizedNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         """Everything as it is, tensors on the CPU: a pickle made on CUDA loads anywhere."""
         state = self.__dict__.copy()
+        state["_backprop"] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         if torch.device(self.device).type != "cpu":
             # Together, so that the optimizer goes on pointing at the module's parameters.

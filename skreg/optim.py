@@ -345,10 +345,13 @@ class ProximalAdam(_PenalizedOptimizer):
 
     def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
         state = self.state[parameter]
-        correction = 1 - group["betas"][1] ** state["step"].item()
-        lr = along_members(group["lr"], parameter)
-        root = state["exp_avg_sq"].sqrt().div_(correction**0.5).add_(group["eps"])
-        return lr / root if isinstance(lr, Tensor) else root.reciprocal_().mul_(lr)
+        correction = (1 - group["betas"][1] ** state["step"].item()) ** 0.5
+        root, eps = state["exp_avg_sq"].sqrt(), group["eps"]
+        if isinstance(group["lr"], Tensor):
+            return along_members(group["lr"], parameter) / root.div_(correction).add_(eps)
+        # The same with lr moved inside the reciprocal: every pass over the weights counts.
+        lr = group["lr"]
+        return root.mul_(1 / (correction * lr)).add_(eps / lr).reciprocal_()
 
 
 def optimality_residual(

@@ -1,0 +1,151 @@
+"""One fit, side by side: skreg, scikit-learn's MLP, stock skorch and a bare torch loop.
+
+All on the same rows in one process, with the same epochs, batches, optimizer (Adam) and hidden
+layer, in float32. skreg and skorch carry an L1 penalty; MLPRegressor can only do L2, and the
+bare loop has no penalty at all. Peers take turns in each repeat; medians are shown.
+
+    python benchmarks/fit.py [--quick]
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+
+import numpy as np
+import skorch
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from torch import nn
+
+from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+
+ALPHA = 1e-4
+HIDDEN = 100
+
+
+def make_data(n_samples, n_features):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, n_features)).astype(np.float32)
+    y = X[:, :5].sum(1) + rng.normal(size=n_samples)
+    return X, y.astype(np.float32)
+
+
+def matrix_product_rate(size=1024, repeats=20):
+    """GFLOP/s of a large float32 product: what the machine could do."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times) / 1e9
+
+
+def network(n_features, n_outputs):
+    return nn.Sequential(nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_outputs))
+
+
+class L1Net(skorch.NeuralNet):
+    """The usual recipe: the penalty added to the loss, over all parameters."""
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        loss = super().get_loss(y_pred, y_true, *args, **kwargs)
+        return loss + ALPHA * sum(w.abs().sum() for w in self.module_.parameters())
+
+
+def fit_skreg(X, y, batch_size, epochs, classify):
+    kind = RegularizedMLPClassifier if classify else RegularizedMLPRegressor
+    kind(
+        (HIDDEN,),
+        penalty="l1",
+        alpha=ALPHA,
+        batch_size=batch_size,
+        max_iter=epochs,
+        n_iter_no_change=np.inf,
+        random_state=0,
+        device="cpu",
+    ).fit(X, y)
+
+
+def fit_sklearn(X, y, batch_size, epochs, classify):
+    kind = MLPClassifier if classify else MLPRegressor
+    kind(
+        hidden_layer_sizes=(HIDDEN,),
+        batch_size=batch_size,
+        max_iter=epochs,
+        n_iter_no_change=np.inf,
+        random_state=0,
+    ).fit(X, y)
+
+
+def fit_skorch(X, y, batch_size, epochs, classify):
+    L1Net(
+        network(X.shape[1], 1),
+        nn.BCEWithLogitsLoss if classify else nn.MSELoss,
+        optimizer=torch.optim.Adam,
+        lr=1e-3,
+        batch_size=batch_size,
+        max_epochs=epochs,
+        train_split=None,
+        verbose=0,
+        iterator_train__shuffle=True,
+    ).fit(X, y.astype(np.float32)[:, None])
+
+
+def fit_torch(X, y, batch_size, epochs, classify):
+    net = network(X.shape[1], 1)
+    loss_function = nn.BCEWithLogitsLoss() if classify else nn.MSELoss()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+    X, y = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))[:, None]
+    for _ in range(epochs):
+        order = torch.randperm(len(X))
+        X_shuffled, y_shuffled = X[order], y[order]
+        for start in range(0, len(X), batch_size):
+            rows = slice(start, start + batch_size)
+            optimizer.zero_grad()
+            loss_function(net(X_shuffled[rows]), y_shuffled[rows]).backward()
+            optimizer.step()
+
+
+PEERS = {
+    "skreg": fit_skreg,
+    "scikit-learn": fit_sklearn,
+    "torch loop": fit_torch,
+    "skorch + L1": fit_skorch,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer epochs and repeats")
+    quick = parser.parse_args().quick
+    repeats = 3 if quick else 7
+    warnings.simplefilter("ignore", ConvergenceWarning)
+
+    X, y = make_data(10_000, 50)
+    print(f"{torch.get_num_threads()} threads, {matrix_product_rate():.0f} GFLOP/s in products")
+    print(f"{len(X)} x {X.shape[1]}, hidden {HIDDEN}, float32, Adam: milliseconds an epoch\n")
+    header = "".join(f"{name:>14}" for name in PEERS)
+    print(f"{'':<24}{header}{'sklearn/skreg':>15}{'skorch/skreg':>14}")
+    for classify in (False, True):
+        target = (y > 0).astype(np.int64) if classify else y
+        for batch_size in (32, 200, 1000):
+            epochs = 5 if quick else 20
+            times = {name: [] for name in PEERS}
+            for repeat in range(repeats + 1):
+                for name, fit in PEERS.items():
+                    start = time.perf_counter()
+                    fit(X, target, batch_size, epochs, classify)
+                    if repeat:  # the first is for imports and caches
+                        times[name].append(time.perf_counter() - start)
+            medians = {name: statistics.median(t) / epochs * 1e3 for name, t in times.items()}
+            case = f"{'classifier' if classify else 'regressor'}, batch {batch_size}"
+            cells = "".join(f"{medians[name]:>14.1f}" for name in PEERS)
+            ratios = [medians[p] / medians["skreg"] for p in ("scikit-learn", "skorch + L1")]
+            print(f"{case:<24}{cells}{ratios[0]:>14.1f}x{ratios[1]:>13.1f}x", flush=True)
+
+
+if __name__ == "__main__":
+    main()
