@@ -7,7 +7,7 @@ and the order of the rows all come from a generator of the estimator's own.
 
 from __future__ import annotations
 
-import warnings
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone, is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -33,6 +33,7 @@ from skreg._validation import (
     drop_weightless,
     private_random_state,
     resolve_device,
+    warn_caller,
 )
 from skreg.losses import Loss
 from skreg.modules import ACTIVATIONS, MLP
@@ -195,7 +196,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
     ) -> BaseRegularizedMLP:
-        resume = hasattr(self, "net_") and (incremental or self.warm_start)
+        resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
@@ -248,13 +249,18 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             if previous:
                 self.net_.continue_curves(previous)
 
-        train, valid = self._split(X, y, target, sample_weight, device)
-        self.net_.train_on(train, valid, epochs=1 if incremental else None)
+        try:
+            train, valid = self._split(X, y, target, sample_weight, device)
+            self.net_.train_on(train, valid, epochs=1 if incremental else None)
+        except Exception:
+            # Not half fitted: a new network that failed is none, an old one is as it was.
+            if not resume:
+                del self.net_
+            raise
         if self.net_.interrupted_:
-            warnings.warn(
+            warn_caller(
                 f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
-                f"estimator holds the best weights so far.",
-                stacklevel=3,
+                f"estimator holds the best weights so far."
             )
         elif not (incremental or self.net_.converged_.all()):
             self._warn_if_not_optimal(train)
@@ -340,7 +346,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             shuffle=self.shuffle,
             max_epochs=self.max_iter,
             max_fun=self.max_fun if fista else np.iinfo(int).max,
-            callbacks=None if self.callbacks is None else clone(self.callbacks, safe=False),
+            callbacks=copy.deepcopy(self.callbacks),
             verbose=int(self.verbose),
             device=device,
         ).initialize()
@@ -351,10 +357,9 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         if isinstance(self.batch_size, str):
             return min(200, n_samples)
         if self.batch_size > n_samples:
-            warnings.warn(
+            warn_caller(
                 f"batch_size={self.batch_size} is larger than the {n_samples} samples there "
-                f"are to train on, and is clipped to that.",
-                stacklevel=4,
+                f"are to train on, and is clipped to that."
             )
         return min(self.batch_size, n_samples)
 
@@ -369,18 +374,22 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         """Tensors to train on, and under early stopping those to validate on."""
         if not self.early_stopping:
             return TensorData(X, target, sample_weight, device=device), None
-        train, valid = train_test_split(
-            np.arange(X.shape[0]),
-            test_size=self.validation_fraction,
-            random_state=self._random_state,
-            stratify=self._stratify(y),
+        n_samples = X.shape[0]
+        too_few = (
+            f"validation_fraction={self.validation_fraction} of {n_samples} samples leaves too "
+            f"few to validate on. Increase it, give more data, or set early_stopping=False."
         )
-        if len(valid) < 2:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {X.shape[0]} samples "
-                f"leaves {len(valid)} to validate on, too few. Increase it, give more data, "
-                f"or set early_stopping=False."
+        try:
+            train, valid = train_test_split(
+                np.arange(n_samples),
+                test_size=self.validation_fraction,
+                random_state=self._random_state,
+                stratify=self._stratify(y),
             )
+        except ValueError as error:
+            raise ValueError(f"{too_few} ({error})") from error
+        if len(valid) < 2:
+            raise ValueError(too_few)
         weights = (
             (None, None)
             if sample_weight is None
@@ -430,14 +439,14 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         if residual <= self.tol:
             return
         limit = f"max_iter={self.max_iter} epochs"
-        if len(self.net_.data_losses_) < self.max_iter:
+        if self.net_.n_epochs_[0] < self.max_iter:
             limit = f"max_fun={self.max_fun} evaluations"
-        warnings.warn(
+        faster = "" if self.solver == "fista" else ", raise learning_rate_init"
+        warn_caller(
             f"Training stopped after {limit} without having converged: the optimality "
-            f"residual is {residual:.2g}, tol={self.tol:.2g}. Increase the limit, scale the "
-            f"data, or raise learning_rate_init.",
+            f"residual is {residual:.2g}, tol={self.tol:.2g}. Increase the limit{faster}, or "
+            f"scale the data.",
             ConvergenceWarning,
-            stacklevel=4,
         )
 
     # ------------------------------------------------------------------ what came of it
@@ -510,8 +519,11 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             reaches = (weight[:, reaches] != 0).any(axis=1)
         return reaches
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in vars(self)
+
     def _fitted_net(self) -> RegularizedNet:
-        if "net_" not in vars(self):
+        if not self.__sklearn_is_fitted__():
             # An AttributeError, so that hasattr tells fitted from unfitted.
             raise AttributeError(
                 f"This {type(self).__name__} is not fitted yet: call fit first."

@@ -359,6 +359,12 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         -------
         self : RegularizedMLPClassifier
         """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit sees a part of the data at a time, and class_weight='balanced' "
+                "needs all of it. Give the weights as a dict: sklearn.utils.class_weight."
+                "compute_class_weight finds them."
+            )
         if _check_partial_fit_first_call(self, classes):
             self._declared_classes = self.classes_
         self._fit(X, y, sample_weight, incremental=True)
@@ -450,7 +456,18 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
     ) -> np.ndarray | None:
         if self.class_weight is None:
             return sample_weight
-        by_class = compute_sample_weight(self.class_weight, y)
+        if isinstance(self.class_weight, dict) and not self._multilabel:
+            # Of all classes, not of those in y: a batch of partial_fit may lack some.
+            unknown = set(self.class_weight).difference(self.classes_.tolist())
+            if unknown:
+                raise ValueError(
+                    f"class_weight has labels {sorted(unknown, key=str)} that are not in "
+                    f"classes_={self.classes_}. Leave them out."
+                )
+            weights = np.array([self.class_weight.get(c, 1.0) for c in self.classes_.tolist()])
+            by_class = weights[np.searchsorted(self.classes_, np.ravel(y))]
+        else:
+            by_class = compute_sample_weight(self.class_weight, y)
         return by_class if sample_weight is None else by_class * sample_weight
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:

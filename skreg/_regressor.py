@@ -27,6 +27,7 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from skreg._base import BaseRegularizedMLP, solver_is_stochastic
+from skreg._validation import cast_target
 from skreg.losses import REGRESSION_LOSSES, Loss, make_regression_loss
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty
 
@@ -391,7 +392,7 @@ class RegularizedMLPRegressor(RegressorMixin, BaseRegularizedMLP):
     def _encode_target(self, y: np.ndarray, dtype: np.dtype, *, resume: bool) -> np.ndarray:
         if not resume:
             self._y_ndim = y.ndim
-        return y.reshape(len(y), -1).astype(dtype, copy=False)
+        return cast_target(y, dtype)
 
     def _count_outputs(self, target: np.ndarray) -> int:
         return target.shape[1]

@@ -1,7 +1,12 @@
-"""What scikit-learn's checks leave open: sizes, devices, generators, weights of zero."""
+"""What scikit-learn's checks leave open: sizes, devices, generators, weights of zero.
+
+And warnings that point where a user can do something about them.
+"""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -59,3 +64,26 @@ def drop_weightless(
             "train on. Give at least one sample a positive weight."
         )
     return X[rows], y[rows], target[rows], sample_weight[rows]
+
+
+def cast_target(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return `y` in the precision of the network, (n_samples, n_outputs)."""
+    with np.errstate(over="ignore"):
+        target = y.reshape(len(y), -1).astype(dtype, copy=False)
+    if not np.isfinite(target).all():
+        raise ValueError(
+            f"y has values beyond the range of {np.dtype(dtype).name}, the precision of X and "
+            f"so of the network. Scale y, or give X as float64."
+        )
+    return target
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of the libraries that led here."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+_LIBRARIES = {"skreg", "sklearn", "torch"}

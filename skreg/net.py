@@ -15,7 +15,6 @@ This is the only module that imports skorch.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from skreg._data import TensorData
 from skreg._fista import FISTA
 from skreg._progress import MAX_RESCUES, Progress
+from skreg._validation import warn_caller
 from skreg.losses import Loss
 from skreg.modules import MLP, Backprop, penalized_parameters
 from skreg.optim import optimality_residual
@@ -40,9 +40,11 @@ __all__ = ["RegularizedNet"]
 # Rows per forward pass where there is nothing to learn from them: bounds the memory of the
 # hidden layers, and is past the size at which larger products get faster.
 _FORWARD_ROWS = 8192
+_FORWARD_NUMBERS = 2**24
 
-# A loss this many times the one training began with will not come back.
-_EXPLODED = 1e6
+# A loss this many times the one training began with will not come back; one this many times
+# as large when patience ends was no progress.
+_EXPLODED, _RISEN = 1e6, 2.0
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
@@ -215,7 +217,8 @@ class RegularizedNet(NeuralNet):
                 if self._run_epoch(train_epoch, train, valid):
                     self._notify_epoch_end(train, valid)
                 else:
-                    self._rescue()
+                    self._rescue("its loss or its weights are not finite, or soon will be")
+                    self.history.pop()
         except KeyboardInterrupt:
             self.interrupted_ = True
         if self.interrupted_ or valid is not None:
@@ -251,32 +254,42 @@ class RegularizedNet(NeuralNet):
 
         # The loss was measured on the way from the weights the epoch began with, the score
         # after it: that is what the best weights are then.
-        merits, state = -(data_loss + penalty), start
+        merits, state, scores = -(data_loss + penalty), start, None
         if valid is not None and self.scorer is not None:
-            merits = np.asarray(self.scorer(self.raw_outputs(valid)), dtype=float)
-            state = self._copy_state()
-            self.scores_.append(merits)
+            scores = np.asarray(self.scorer(self.raw_outputs(valid)), dtype=float)
+            merits, state = scores, self._copy_state()
+            self.scores_.append(scores)
         improved = self.progress.update(merits, len(train))
         self._keep_best(state, improved)
         self.converged_ |= ~self.progress.running
         if isinstance(self.optimizer_, FISTA):
             self.converged_ |= self._fista_converged(train)
         self._set_learning_rates()
-        self._record(data_loss, penalty)
+        self._record(data_loss, penalty, scores)
+        risen = ~self.progress.running & (data_loss + penalty > _RISEN * self._begin())
+        if risen.any():
+            # Out of patience with a loss that only rises is not converged.
+            self.progress.running |= risen
+            self.converged_ &= ~risen
+            self._rescue(f"its loss is {_RISEN:.0f} times what it began with")
         return True
 
     def _blew_up(self, objective: np.ndarray, weights: np.ndarray) -> bool:
         if not np.isfinite(objective + weights).all():
             return True
-        # On its way to infinity: far above both the untrained network and where this call
-        # began (which may be close to zero when it goes on from an optimum).
         if len(self.data_losses_) <= self._first_epoch:
             return False
+        return bool((objective > _EXPLODED * self._begin()).any())
+
+    def _begin(self) -> np.ndarray:
+        """The objective that training began with, by which to tell that it has diverged."""
+        # Of the untrained network and of this call the larger: a call that goes on from an
+        # optimum may begin close to zero.
         first, begin = (
             self.data_losses_[epoch] + self.penalties_[epoch]
             for epoch in (0, self._first_epoch)
         )
-        return bool((objective > _EXPLODED * np.maximum(first, begin)).any())
+        return np.maximum(first, begin)
 
     def _is_done(self) -> bool:
         evaluations = getattr(self.optimizer_, "n_evaluations", 0)
@@ -289,29 +302,28 @@ class RegularizedNet(NeuralNet):
         except KeyboardInterrupt:
             self.converged_[:] = True
 
-    def _rescue(self) -> None:
+    def _rescue(self, reason: str) -> None:
         """Go back to the best weights and on at a lower rate, unless that was tried enough."""
         rate = self.progress.learning_rates.max()
-        epoch = len(self.data_losses_) + 1
+        epoch = len(self.history)
+        self.module_.load_state_dict(self._best_state)
         line_search = isinstance(self.optimizer_, FISTA)
         if line_search or self.progress.rescues >= MAX_RESCUES:
             cure = "" if line_search else f"lower learning_rate_init (now {rate:.3g}), "
             raise ValueError(
-                f"The loss is not finite in epoch {epoch}: training diverged. To cure it, "
-                f"{cure}scale the columns of X (StandardScaler) and y "
-                f"(TransformedTargetRegressor), look for extreme values in them, or use "
-                f"another loss."
+                f"Training diverged in epoch {epoch}: {reason}. To cure it, {cure}scale the "
+                f"columns of X (StandardScaler) and y (TransformedTargetRegressor), look for "
+                f"extreme values in them, or use another loss."
             )
-        self.module_.load_state_dict(self._best_state)
         self.optimizer_.state.clear()
         self.progress.rescue()
         self._set_learning_rates()
-        warnings.warn(
-            f"Training diverged in epoch {epoch} at the learning rate {rate:.3g}, and goes on "
-            f"from the best weights so far at {self.progress.learning_rates.max():.3g}. Lower "
-            f"learning_rate_init or scale the data.",
+        warn_caller(
+            f"Training diverged in epoch {epoch} at the learning rate {rate:.3g} ({reason}), "
+            f"and goes on from the best weights so far at "
+            f"{self.progress.learning_rates.max():.3g}. Lower learning_rate_init or scale the "
+            f"data.",
             ConvergenceWarning,
-            stacklevel=6,
         )
 
     def _choose_epoch(self) -> Callable[[TensorData], Tensor]:
@@ -403,7 +415,9 @@ class RegularizedNet(NeuralNet):
         gradients = [torch.zeros_like(p) for p in parameters] if with_gradients else []
         total = torch.zeros((), device=self.device)
         backprop = self._backprop or Backprop(self.module_, self.criterion_)
-        for batch in data.batches(_FORWARD_ROWS):
+        # Sparse rows are made dense no more at a time than in training.
+        at_once = _FORWARD_ROWS if isinstance(data.X, Tensor) else self.batch_size
+        for batch in data.batches(min(at_once, _rows_at_once(data))):
             share = len(batch[0]) / len(data)
             if with_gradients:
                 losses = backprop(*batch)
@@ -440,7 +454,7 @@ class RegularizedNet(NeuralNet):
         """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
         self.module_.eval()
         with torch.inference_mode():
-            batches = (X.to(self.device) for X, _, _ in data.batches(_FORWARD_ROWS))
+            batches = (X.to(self.device) for X, _, _ in data.batches(_rows_at_once(data)))
             return torch.cat([self.module_(X) for X in batches], 1)
 
     def _set_learning_rates(self) -> None:
@@ -465,14 +479,16 @@ class RegularizedNet(NeuralNet):
             for name, best in self._best_state.items():
                 best[members] = state[name][members]
 
-    def _record(self, data_loss: np.ndarray, penalty: np.ndarray) -> None:
+    def _record(
+        self, data_loss: np.ndarray, penalty: np.ndarray, scores: np.ndarray | None
+    ) -> None:
         entries = {
             "data_loss": data_loss,
             "penalty": penalty,
             "train_loss": data_loss + penalty,
         }
-        if self.scores_:
-            entries["valid_score"] = self.scores_[-1]
+        if scores is not None:
+            entries["valid_score"] = scores
         for name, values in entries.items():
             self.history.record(name, values.item() if len(values) == 1 else values.tolist())
         if self.verbose:
@@ -500,9 +516,16 @@ class RegularizedNet(NeuralNet):
             self.device = "cpu"
         if torch.device(self.device).type != "cpu":
             _move(self.module_, self.optimizer_, self.device)
-        self._generators = [torch.Generator(self.device) for _ in state["_generators"]]
-        for generator, saved in zip(self._generators, state["_generators"], strict=True):
-            generator.set_state(saved)
+        self._generators = []
+        for saved in state["_generators"]:
+            generator = torch.Generator(self.device)
+            if saved.shape == generator.get_state().shape:
+                generator.set_state(saved)
+            else:
+                # The states of two kinds of device do not fit each other. Dropout goes on with
+                # other masks, the same ones each time.
+                generator.manual_seed(int(saved.sum()))
+            self._generators.append(generator)
 
 
 def _move(module: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
@@ -516,3 +539,7 @@ def _move(module: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> N
 def _listens_to_batches(named_callback: tuple[str, Callback]) -> bool:
     kind = type(named_callback[1])
     return any(getattr(kind, event) is not getattr(Callback, event) for event in _BATCH_EVENTS)
+
+
+def _rows_at_once(data: TensorData) -> int:
+    return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // data.X.shape[1]))
