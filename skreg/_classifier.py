@@ -80,7 +80,8 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
     solver : {"adam", "sgd", "fista"}, default="adam"
         - "adam" and "sgd": stochastic steps on mini-batches.
         - "fista": accelerated proximal gradient on all samples at once, with a line search;
-          exact, and best on small data. Takes no learning rate.
+          exact, and best on small data. Takes no learning rate. A minimum in a kink of
+          "relu" has no small residual: there it ends with a ConvergenceWarning.
 
     batch_size : int or "auto", default="auto"
         Samples per step of "adam" and "sgd"; "auto" is ``min(200, n_samples)``.

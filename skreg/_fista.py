@@ -24,7 +24,6 @@ __all__ = ["FISTA"]
 Evaluate = Callable[[bool], tuple[Tensor, list[Tensor]]]
 
 _SHRINK, _GROW = 0.5, 1.1
-_KINK = 1e-4
 # 2⁻⁶⁰ ≈ 1e-18: a step so small and still no descent means the loss is not finite or not
 # continuous at this point.
 _MAX_BACKTRACKS = 60
@@ -130,7 +129,6 @@ class FISTA(Optimizer):
         """Move to the prox step from `base` with a step that the quadratic model allows."""
         self.n_evaluations += 1
         loss_at_base, gradients = evaluate(True)
-        before = self._step_size
         for _ in range(_MAX_BACKTRACKS):
             for p, point, gradient, penalty in zip(
                 self._parameters, base, gradients, self._penalties, strict=True
@@ -148,10 +146,7 @@ class FISTA(Optimizer):
         # Near the optimum the test drowns in rounding and would let any step pass: a step
         # grows only where the test could have failed.
         grown = torch.where(curvature > noise, _GROW * self._step_size, self._step_size)
-        # A kink (of relu, say) fails the test at every step down to none at all. A step cut
-        # that far below the last good one is the kink's doing, and not the curvature's.
-        cut_off = self._step_size < _KINK * before
-        self._step_size = torch.where(cut_off, before, grown)
+        self._step_size = grown
         return gradients
 
     @torch.no_grad()

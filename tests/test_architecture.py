@@ -71,7 +71,7 @@ def test_importing_the_package_does_not_import_matplotlib():
 def test_files_are_small_and_say_what_they_are_for(module):
     source = (PACKAGE / f"{module}.py").read_text()
     assert ast.get_docstring(ast.parse(source))
-    assert source.count("\n") <= 550
+    assert source.count("\n") <= 560
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m not in {"__init__"}])
