@@ -1,0 +1,39 @@
+"""What the README shows and the examples do, run."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", README_BLOCKS, ids=["estimator", "own loop"])
+def test_readme_block_runs_and_shows_sparsity(block, capsys):
+    exec(compile(block, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "exactly zero" in shown or "features left: [0, 1]" in shown
+
+
+def test_quickstart_prints_its_table_and_draws_its_figure(tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("quickstart", ROOT / "examples/quickstart.py")
+    quickstart = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(quickstart)
+    # The whole grid is for `make demo`; two strengths and folds show that all of it works.
+    monkeypatch.setattr(quickstart, "ALPHAS", np.array([0.03, 0.01]))
+    monkeypatch.setattr(quickstart, "N_FOLDS", 2)
+    monkeypatch.setattr(quickstart, "FIGURE", tmp_path / "quickstart.png")
+    monkeypatch.setattr(quickstart.torch, "set_num_threads", lambda n: None)
+    quickstart.main()
+    shown = capsys.readouterr().out
+    rows = re.findall(r"^(?:none|L2|L1|elastic net) .*%", shown, re.MULTILINE)
+    zeros = [float(re.search(r"([\d.]+)%", row).group(1)) for row in rows]
+    assert len(zeros) == 8
+    for none, l2, l1, elastic_net in (zeros[:4], zeros[4:]):
+        assert none == l2 == 0
+        assert l1 > 50
+        assert elastic_net > 50
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
