@@ -133,6 +133,13 @@ class Huber(Loss):
     References
     ----------
     Huber, "Robust estimation of a location parameter", 1964.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.losses import Huber
+    >>> Huber(delta=1.0)(torch.tensor([[0.5], [3.0]]), torch.zeros(2, 1))
+    tensor([0.1250, 2.5000])
     """
 
     delta: float = 1.0
@@ -163,6 +170,13 @@ class Quantile(Loss):
     References
     ----------
     Koenker & Bassett, "Regression quantiles", 1978.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.losses import Quantile
+    >>> Quantile(0.75)(torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1))
+    tensor([0.7500, 0.2500])
     """
 
     quantile: float = 0.5
@@ -270,6 +284,14 @@ class CallableLoss(Loss):
         Takes two tensors of shape (n_samples, n_outputs) and returns one value per sample,
         of shape (n_samples,), or one per sample and output, which are summed. It must be
         differentiable by autograd. Torch's own losses do with ``reduction="none"``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.losses import CallableLoss
+    >>> loss = CallableLoss(torch.nn.MSELoss(reduction="none"))
+    >>> loss(torch.tensor([[2.0], [3.0]]), torch.zeros(2, 1))
+    tensor([4., 9.])
     """
 
     function: Callable[[Tensor, Tensor], Tensor]

@@ -49,7 +49,17 @@ PENALTY_METHODS = ("proximal", "subgradient", "decoupled")
 
 
 def along_members(values: float | Tensor, parameter: Tensor) -> Any:
-    """A setting, shaped to act along the members of `parameter` if there is one each."""
+    """Return a setting shaped to act along the members of `parameter`, if there is one each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.optim import along_members
+    >>> along_members(torch.tensor([0.1, 0.2]), torch.zeros(2, 5)).shape
+    torch.Size([2, 1])
+    >>> along_members(0.1, torch.zeros(2, 5))
+    0.1
+    """
     if isinstance(values, Tensor) and values.ndim:
         return values.reshape(-1, *[1] * (parameter.ndim - 1))
     return values
@@ -400,6 +410,15 @@ def optimality_residual(
 
 
 def prox_step(weight: Tensor, gradient: Tensor, penalty: Penalty | None, step: Any) -> Tensor:
-    """Return ``prox(weight − step·gradient)``, one step of proximal gradient descent."""
+    """Return ``prox(weight − step·gradient)``, one step of proximal gradient descent.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.optim import prox_step
+    >>> from skreg.penalties import L1
+    >>> prox_step(torch.tensor([1.0, 0.1]), torch.tensor([2.0, 0.0]), L1(alpha=1.0), 0.2)
+    tensor([0.4000, 0.0000])
+    """
     moved = weight - step * gradient
     return moved if penalty is None else penalty.prox(moved, step)
