@@ -238,6 +238,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
                 dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
             )
         if resume and incremental:
+            self.net_.move_to(device)
             self.net_.set_penalty(self._make_penalty())
             self.net_.batch_size = self._batch_size(X.shape[0])
             self.net_.shuffle = self.shuffle

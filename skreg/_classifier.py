@@ -347,6 +347,9 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
     ) -> RegularizedMLPClassifier:
         """Train for one epoch on these samples, going on from where training stands.
 
+        Between two calls `penalty`, `alpha`, `l1_ratio`, `batch_size`, `shuffle` and `device`
+        may change; the other parameters count as they were in the first call.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)

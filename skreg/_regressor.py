@@ -360,6 +360,9 @@ class RegularizedMLPRegressor(RegressorMixin, BaseRegularizedMLP):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RegularizedMLPRegressor:
         """Train for one epoch on these samples, going on from where training stands.
 
+        Between two calls `penalty`, `alpha`, `l1_ratio`, `batch_size`, `shuffle` and `device`
+        may change; the other parameters count as they were in the first call.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)

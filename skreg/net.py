@@ -176,6 +176,14 @@ class RegularizedNet(NeuralNet):
         self.penalty = penalty
         self.optimizer_.param_groups[0]["penalty"] = penalty
 
+    def move_to(self, device: str) -> None:
+        """Go on with module and optimizer on another device."""
+        if torch.device(device) != torch.device(self.device):
+            _move(self.module_, self.optimizer_, device)
+            self.device = device
+            states = [generator.get_state() for generator in self._generators]
+            self._generators = _restore_generators(states, device)
+
     def continue_curves(self, previous: RegularizedNet) -> None:
         """Take over the curves of a net that trained the same module before."""
         self.data_losses_ = list(previous.data_losses_)
@@ -503,8 +511,10 @@ class RegularizedNet(NeuralNet):
         state["_backprop"] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         if torch.device(self.device).type != "cpu":
-            # Together, so that the optimizer goes on pointing at the module's parameters.
-            parts = copy.deepcopy({k: state[k] for k in ("module_", "optimizer_")})
+            # Together, so that the optimizer goes on pointing at the module's parameters and
+            # a scheduler among the callbacks at the optimizer.
+            together = ("module_", "optimizer_", "callbacks_")
+            parts = copy.deepcopy({name: state[name] for name in together})
             state.update(parts)
             _move(state["module_"], state["optimizer_"], "cpu")
             state["module"] = state["module_"]
@@ -516,23 +526,29 @@ class RegularizedNet(NeuralNet):
             self.device = "cpu"
         if torch.device(self.device).type != "cpu":
             _move(self.module_, self.optimizer_, self.device)
-        self._generators = []
-        for saved in state["_generators"]:
-            generator = torch.Generator(self.device)
-            if saved.shape == generator.get_state().shape:
-                generator.set_state(saved)
-            else:
-                # The states of two kinds of device do not fit each other. Dropout goes on with
-                # other masks, the same ones each time.
-                generator.manual_seed(int(saved.sum()))
-            self._generators.append(generator)
+        self._generators = _restore_generators(state["_generators"], self.device)
+
+
+def _restore_generators(states: list[Tensor], device: str) -> list[torch.Generator]:
+    generators = []
+    for saved in states:
+        generator = torch.Generator(device)
+        if saved.shape == generator.get_state().shape:
+            generator.set_state(saved)
+        else:
+            # The states of two kinds of device do not fit each other. Dropout goes on with
+            # other masks, the same ones each time.
+            generator.manual_seed(int(saved.sum()))
+        generators.append(generator)
+    return generators
 
 
 def _move(module: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
     module.to(device)
     for state in optimizer.state.values():
         for key, value in state.items():
-            if isinstance(value, Tensor):
+            # Adam's step count stays on the host, where reading it waits for nothing.
+            if isinstance(value, Tensor) and key != "step":
                 state[key] = value.to(device)
 
 

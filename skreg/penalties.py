@@ -280,6 +280,7 @@ def make_penalty(
     """
     if penalty is None:
         return None
+    given = penalty
     penalty = PENALTIES[penalty]() if isinstance(penalty, str) else clone(penalty)
     for name, own, default in (
         ("alpha", alpha, DEFAULT_ALPHA),
@@ -291,7 +292,7 @@ def make_penalty(
             setattr(penalty, name, own)
         elif own != default:
             raise ValueError(
-                f"{name} is given twice: {name}={own} and penalty={penalty}. Leave it out of "
+                f"{name} is given twice: {name}={own} and penalty={given}. Leave it out of "
                 f"the penalty to use the estimator's, or leave the estimator's at its "
                 f"default; in a grid, search over 'penalty__{name}'."
             )
