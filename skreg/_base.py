@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -24,7 +25,8 @@ from sklearn.utils._tags import Tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
-from skreg._data import TensorData
+from skreg._callbacks import CallbackSupportMixin, fit_tasks
+from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._progress import Progress
 from skreg._validation import (
@@ -53,7 +55,17 @@ def solver_is_stochastic(estimator: BaseRegularizedMLP) -> bool:
     return True
 
 
-class BaseRegularizedMLP(BaseEstimator, ABC):
+@dataclass(frozen=True)
+class FitJob:
+    """The rows of a fit, on the host, and what kind of fit it is."""
+
+    train: TensorData
+    valid: TensorData | None
+    resume: bool
+    incremental: bool
+
+
+class BaseRegularizedMLP(CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and fitted attributes of the regressor and the classifier."""
 
     _parameter_constraints: dict = {
@@ -196,6 +208,17 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
     ) -> BaseRegularizedMLP:
+        with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
+            job = self._prepare(X, y, sample_weight, incremental=incremental)
+            self.net_.on_epoch = next_task
+            self._train(job)
+            self.net_.on_epoch = None
+        return self
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+    ) -> FitJob:
+        """Check everything and make the net, ready to be trained alone or in a stack."""
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         self._check_combinations(incremental)
@@ -251,22 +274,33 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
                 self.net_.continue_curves(previous)
 
         try:
-            train, valid = self._split(X, y, target, sample_weight, device)
-            self.net_.train_on(train, valid, epochs=1 if incremental else None)
+            train, valid = self._split(X, y, target, sample_weight)
         except Exception:
-            # Not half fitted: a new network that failed is none, an old one is as it was.
-            if not resume:
-                del self.net_
+            self._forget_failed_fit(resume)
             raise
+        return FitJob(train, valid, resume=resume, incremental=incremental)
+
+    def _train(self, job: FitJob) -> None:
+        """Train the net that was prepared, and publish what came of it."""
+        try:
+            self.net_.train_on(job.train, job.valid, epochs=1 if job.incremental else None)
+        except Exception:
+            self._forget_failed_fit(job.resume)
+            raise
+        residual = 0.0
         if self.net_.interrupted_:
             warn_caller(
                 f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
                 f"estimator holds the best weights so far."
             )
-        elif not (incremental or self.net_.converged_.all()):
-            self._warn_if_not_optimal(train)
-        self._publish()
-        return self
+        elif not (job.incremental or self.net_.converged_.all()):
+            residual = self.net_.optimality_residual(job.train).max()
+        self._conclude(residual)
+
+    def _forget_failed_fit(self, resume: bool) -> None:
+        # Not half fitted: a new network that failed is none, an old one is as it was.
+        if not resume:
+            del self.net_
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
@@ -342,7 +376,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             penalty=self._make_penalty(),
             penalize_bias=self.penalize_bias,
             progress=progress,
-            random_states=[self._random_state],
+            shufflers=[Shuffler(self._random_state)],
             batch_size=self._batch_size(n_samples),
             shuffle=self.shuffle,
             max_epochs=self.max_iter,
@@ -370,11 +404,10 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         y: np.ndarray,
         target: np.ndarray,
         sample_weight: np.ndarray | None,
-        device: str,
     ) -> tuple[TensorData, TensorData | None]:
-        """Tensors to train on, and under early stopping those to validate on."""
+        """Rows to train on, and under early stopping those to validate on."""
         if not self.early_stopping:
-            return TensorData(X, target, sample_weight, device=device), None
+            return TensorData(X, target, sample_weight), None
         n_samples = X.shape[0]
         too_few = (
             f"validation_fraction={self.validation_fraction} of {n_samples} samples leaves too "
@@ -391,16 +424,12 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             raise ValueError(f"{too_few} ({error})") from error
         if len(valid) < 2:
             raise ValueError(too_few)
-        weights = (
-            (None, None)
-            if sample_weight is None
-            else (sample_weight[train], sample_weight[valid])
-        )
-        self.net_.scorer = partial(self._score_raw, y[valid], weights[1])
+        weights = None if sample_weight is None else sample_weight[valid]
+        self.net_.scorer = partial(self._score_raw, y[valid], weights)
         self.net_.batch_size = min(self.net_.batch_size, len(train))
         return (
-            TensorData(X[train], target[train], weights[0], device=device),
-            TensorData(X[valid], target[valid], weights[1], device=device),
+            TensorData(X, target, sample_weight, rows=train),
+            TensorData(X, target, sample_weight, rows=valid),
         )
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
@@ -435,12 +464,15 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
                 f"({changed}). Set warm_start=False and call fit to start anew."
             )
 
-    def _warn_if_not_optimal(self, train: TensorData) -> None:
-        residual = self.net_.optimality_residual(train).max()
-        if residual <= self.tol:
-            return
+    def _conclude(self, residual: float) -> None:
+        """Publish what came of training that ended this far from optimal."""
+        if residual > self.tol:
+            self._warn_not_optimal(residual)
+        self._publish()
+
+    def _warn_not_optimal(self, residual: float) -> None:
         limit = f"max_iter={self.max_iter} epochs"
-        if self.net_.n_epochs_[0] < self.max_iter:
+        if self.net_.n_epochs_ < self.max_iter:
             limit = f"max_fun={self.max_fun} evaluations"
         faster = "" if self.solver == "fista" else ", raise learning_rate_init"
         warn_caller(
@@ -454,7 +486,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
 
     def _publish(self) -> None:
         net = self.net_
-        self.n_iter_ = int(net.n_epochs_[0])
+        self.n_iter_ = net.n_epochs_
         self.n_layers_ = len(net.module_.weights) + 1
         self.out_activation_ = net.criterion_.out_activation
         self.t_ = net.progress.samples_seen

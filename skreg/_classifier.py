@@ -249,6 +249,9 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
+    # All classes there will be, where partial_fit was told.
+    _declared_classes: np.ndarray | None = None
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
@@ -336,7 +339,7 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         -------
         self : RegularizedMLPClassifier
         """
-        self._declared_classes: np.ndarray | None = None
+        self._declared_classes = None
         self._fit(X, y, sample_weight)
         return self
 
@@ -414,7 +417,7 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         raw = self._raw_predict(X)
-        loss = self.net_.criterion_
+        loss: Any = self.net_.criterion_
         if self._multilabel or isinstance(loss, Multinomial):
             return loss.log_predict(raw).numpy()
         if len(self.classes_) == 1:

@@ -10,9 +10,10 @@ steps each would have taken alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -74,12 +75,24 @@ class FISTA(Optimizer):
         self._penalties = [g["penalty"] for g in self.param_groups for _ in g["params"]]
         n_members = self._parameters[0].shape[0]
         ones = self._parameters[0].new_ones(n_members)
+        self._gap = ones
         self._step_size = step_size * ones
         self._inertia = ones
         self._previous = [p.detach().clone() for p in self._parameters]
         self._loss: Tensor | None = None
-        #: Evaluations of the loss so far, what `max_fun` bounds.
-        self.n_evaluations = 0
+        #: Evaluations of each member's loss so far, what `max_fun` bounds.
+        self.n_evaluations = np.zeros(n_members, dtype=int)
+
+    @torch.no_grad()
+    def copy_members(self, source: FISTA, members: Sequence[int]) -> None:
+        """Go on where some members of another solver stand."""
+        chosen = list(members)
+        self.n_evaluations = source.n_evaluations[chosen]
+        self._step_size = source._step_size[chosen]
+        self._inertia = source._inertia[chosen]
+        self._gap = source._gap[chosen]
+        self._previous = [tensor[chosen] for tensor in source._previous]
+        self._loss = None if source._loss is None else source._loss[chosen]
 
     @torch.no_grad()
     def step(self, evaluate: Evaluate) -> Tensor:  # type: ignore[override]
@@ -99,7 +112,8 @@ class FISTA(Optimizer):
         """
         start = [p.clone() for p in self._parameters]
         if self._loss is None:
-            self._loss = self._evaluate(evaluate)
+            self.n_evaluations += 1
+            self._loss, _ = evaluate(False)
         loss_at_start, objective_at_start = self._loss, self._loss + self._penalty()
 
         next_inertia = (1 + (1 + 4 * self._inertia**2).sqrt()) / 2
@@ -129,12 +143,15 @@ class FISTA(Optimizer):
         """Move to the prox step from `base` with a step that the quadratic model allows."""
         self.n_evaluations += 1
         loss_at_base, gradients = evaluate(True)
+        too_far = torch.ones_like(loss_at_base, dtype=torch.bool)
         for _ in range(_MAX_BACKTRACKS):
+            # Those whose step is found stand still and are evaluated along with the rest.
+            self.n_evaluations += too_far.cpu().numpy()
             for p, point, gradient, penalty in zip(
                 self._parameters, base, gradients, self._penalties, strict=True
             ):
                 p.copy_(prox_step(point, gradient, penalty, along_members(self._step_size, p)))
-            self._loss = self._evaluate(evaluate)
+            self._loss, _ = evaluate(False)
             moved = [p - b for p, b in zip(self._parameters, base, strict=True)]
             curvature = self._dot(moved, moved) / (2 * self._step_size)
             model = loss_at_base + self._dot(gradients, moved) + curvature
@@ -150,7 +167,7 @@ class FISTA(Optimizer):
         return gradients
 
     @torch.no_grad()
-    def residual(self, evaluate: Evaluate, tol: float) -> Tensor:
+    def residual(self, evaluate: Evaluate, tol: Tensor) -> Tensor:
         """Return each member's optimality residual at the current parameters.
 
         The last step measured it at the point it extrapolated to, for nothing. Only where
@@ -159,11 +176,8 @@ class FISTA(Optimizer):
         if (self._gap > tol).all():
             return self._gap
         _, gradients = evaluate(True)
-        return optimality_residual(self._parameters, gradients, self._penalties)
-
-    def _evaluate(self, evaluate: Evaluate) -> Tensor:
-        self.n_evaluations += 1
-        return evaluate(False)[0]
+        residual = optimality_residual(self._parameters, gradients, self._penalties)
+        return torch.where(self._gap > tol, self._gap, residual)
 
     def _penalty(self) -> Tensor | float:
         total: Tensor | float = 0.0

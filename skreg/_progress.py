@@ -9,6 +9,9 @@ module knows numbers alone, neither networks nor data.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+
 import numpy as np
 
 __all__ = ["MAX_RESCUES", "Progress"]
@@ -27,14 +30,14 @@ class Progress:
     Parameters
     ----------
     n_members : int
-    learning_rate_init : float
+    learning_rate_init : float or ndarray of shape (n_members,)
         The rate each member starts with.
     learning_rate : {"constant", "invscaling", "adaptive"}
         ``"invscaling"`` divides the initial rate by (samples seen + 1)^power_t;
         ``"adaptive"`` divides by 5 where the rule above would stop.
     power_t : float
         Exponent of ``"invscaling"``.
-    tol : float
+    tol : float or ndarray of shape (n_members,)
         What counts as an improvement.
     n_iter_no_change : float
         Epochs without one that are put up with; may be infinite.
@@ -60,22 +63,24 @@ class Progress:
     array([False,  True])
     """
 
+    _PER_MEMBER = ("learning_rate_init", "tol", "learning_rates", "best", "stalled", "running")
+
     def __init__(
         self,
         n_members: int,
         *,
-        learning_rate_init: float,
-        tol: float,
+        learning_rate_init: float | np.ndarray,
+        tol: float | np.ndarray,
         n_iter_no_change: float,
         learning_rate: str = "constant",
         power_t: float = 0.5,
     ) -> None:
-        self.learning_rate_init = learning_rate_init
+        self.learning_rate_init = np.full(n_members, learning_rate_init, dtype=float)
         self.learning_rate = learning_rate
         self.power_t = power_t
-        self.tol = tol
+        self.tol = np.full(n_members, tol, dtype=float)
         self.n_iter_no_change = n_iter_no_change
-        self.learning_rates = np.full(n_members, float(learning_rate_init))
+        self.learning_rates = self.learning_rate_init.copy()
         self.best = np.full(n_members, -np.inf)
         self.stalled = np.zeros(n_members, dtype=int)
         self.running = np.ones(n_members, dtype=bool)
@@ -99,8 +104,7 @@ class Progress:
 
         if self.learning_rate == "invscaling":
             decay = (self.samples_seen + 1.0) ** self.power_t
-            slowed = self.learning_rate_init / _SLOW_DOWN**self.rescues
-            self.learning_rates = np.full_like(self.best, slowed / decay)
+            self.learning_rates = self.learning_rate_init / _SLOW_DOWN**self.rescues / decay
         out_of_patience = self.stalled > self.n_iter_no_change
         if self.learning_rate == "adaptive":
             slower = out_of_patience & (self.learning_rates > _SLOWEST)
@@ -111,6 +115,21 @@ class Progress:
             out_of_patience &= ~slower
         self.running &= ~out_of_patience
         return improved
+
+    @classmethod
+    def join(cls, members: Sequence[Progress]) -> Progress:
+        """Return the progress of a stack of members that have not begun yet."""
+        joined = copy.copy(members[0])
+        for name in cls._PER_MEMBER:
+            setattr(joined, name, np.concatenate([getattr(m, name) for m in members]))
+        return joined
+
+    def select(self, members: Sequence[int]) -> Progress:
+        """Return the progress of some of the members, from where they stand."""
+        selected = copy.copy(self)
+        for name in self._PER_MEMBER:
+            setattr(selected, name, getattr(self, name)[list(members)])
+        return selected
 
     def rescue(self) -> None:
         """Slow down after training diverged, and be patient anew."""

@@ -9,16 +9,19 @@ is where exact zeros come from: every |v| ≤ s is sent to 0 itself, not to some
 
 The functions below take the point and the product of step and strength. Either may be a
 number or a tensor that broadcasts against the point, so that each coordinate may have a
-step of its own, as Adam's metric needs. They return a new tensor and touch nothing else.
+step of its own, as Adam's metric needs. They return a new tensor, or write to `out`.
 This module stands at the bottom of the package and imports nothing of it.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
-def soft_threshold(point: Tensor, threshold: float | Tensor) -> Tensor:
+def soft_threshold(
+    point: Tensor, threshold: float | Tensor, *, out: Tensor | None = None
+) -> Tensor:
     """Proximal operator of the L1 norm: ``argmin_w ½(w − point)² + threshold·|w|``.
 
     Parameters
@@ -27,6 +30,8 @@ def soft_threshold(point: Tensor, threshold: float | Tensor) -> Tensor:
         Where to evaluate the operator.
     threshold : float or Tensor broadcastable to `point`
         Non-negative: the step times the L1 strength.
+    out : Tensor, default=None
+        Where to write the result; may be `point` itself.
 
     Returns
     -------
@@ -42,7 +47,8 @@ def soft_threshold(point: Tensor, threshold: float | Tensor) -> Tensor:
     """
     # point − clip(point) in place of sign·relu(|·| − t): two passes over memory, one
     # rounding, and a positive zero wherever the threshold wins.
-    return point - point.clamp(-threshold, threshold)  # type: ignore[arg-type]
+    clipped = point.clamp(-threshold, threshold)  # type: ignore[arg-type]
+    return torch.sub(point, clipped, out=out)
 
 
 def shrink(point: Tensor, strength: float | Tensor) -> Tensor:

@@ -15,8 +15,7 @@ torch.Size([3, 4, 1])
 torch.Size([3, 4, 1])
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``
-with the same seed. :class:`Backprop` is its gradient by hand: the same numbers as autograd's
-without a graph to record, in buffers that are allocated once.
+with the same seed. Its gradient by hand stands in :mod:`skreg._backprop`.
 """
 
 from __future__ import annotations
@@ -29,36 +28,13 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-from skreg.losses import Loss
-
-__all__ = ["MLP", "Backprop", "penalized_parameters"]
+__all__ = ["MLP", "penalized_parameters"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "logistic": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
-}
-
-# The same in place, and their derivatives in terms of their own outputs: delta *= f'(x).
-_aten = torch.ops.aten
-ACTIVATIONS_IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda x: x,
-    "logistic": torch.sigmoid_,
-    "tanh": torch.tanh_,
-    "relu": torch.relu_,
-}
-DERIVATIVES_IN_PLACE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "identity": lambda delta, output: delta,
-    "logistic": lambda delta, output: _aten.sigmoid_backward.grad_input(
-        delta, output, grad_input=delta
-    ),
-    "tanh": lambda delta, output: _aten.tanh_backward.grad_input(
-        delta, output, grad_input=delta
-    ),
-    "relu": lambda delta, output: _aten.threshold_backward.grad_input(
-        delta, output, 0, grad_input=delta
-    ),
 }
 
 # Layers whose weights are neither scale nor shift of a normalization. Only these are
@@ -146,6 +122,32 @@ class MLP(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_members, n_weights, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(n_members, n_biases, dtype=dtype))
         self.reset_parameters(random_state)
+
+    @classmethod
+    @torch.no_grad()
+    def join(cls, members: Sequence[MLP]) -> MLP:
+        """Return a stack of networks of one architecture, with copies of their weights.
+
+        Examples
+        --------
+        >>> from skreg.modules import MLP
+        >>> MLP.join([MLP(5, (8,), 1, random_state=seed) for seed in (0, 1)])
+        MLP(5, (8,), 1, activation='relu', dropout=0.0, n_members=2)
+        """
+        first = members[0]
+        joined = cls(
+            first.n_features,
+            first.hidden_layer_sizes,
+            first.n_outputs,
+            activation=first.activation,
+            dropout=first.dropout,
+            n_members=sum(member.n_members for member in members),
+            random_state=0,
+            dtype=first.weight.dtype,
+        ).to(first.weight.device)
+        torch.cat([member.weight for member in members], out=joined.weight)
+        torch.cat([member.bias for member in members], out=joined.bias)
+        return joined
 
     @property
     def weights(self) -> list[Tensor]:
@@ -235,121 +237,6 @@ class MLP(nn.Module):
             f"activation={self.activation!r}, dropout={self.dropout}, "
             f"n_members={self.n_members})"
         )
-
-
-class Backprop:
-    """Losses and gradients of an :class:`MLP` by hand, over buffers allocated once.
-
-    Calling it fills ``module.weight.grad`` and ``module.bias.grad`` with the gradient of the
-    weighted mean loss of every member, and returns those losses. Autograd gives the same to
-    rounding and, on networks of this size, spends more time on its graph than on arithmetic.
-    Dropout is autograd's business.
-
-    Parameters
-    ----------
-    module : MLP
-        Without dropout, or in evaluation mode.
-    loss : Loss
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.losses import SquaredError
-    >>> from skreg.modules import MLP, Backprop
-    >>> module = MLP(3, (4,), 1, random_state=0)
-    >>> x, y = torch.eye(3), torch.ones(3, 1)
-    >>> losses = Backprop(module, SquaredError())(x, y, None)
-    >>> by_hand = module.weight.grad
-    >>> module.weight.grad = None
-    >>> SquaredError().value(module(x), y).mean().backward()
-    >>> torch.allclose(by_hand, module.weight.grad)
-    True
-    """
-
-    def __init__(self, module: MLP, loss: Loss) -> None:
-        self.module = module
-        self.loss = loss
-        self._activate = ACTIVATIONS_IN_PLACE[module.activation]
-        self._differentiate = DERIVATIVES_IN_PLACE[module.activation]
-        # A single network goes without its member axis: mm is quicker to call than bmm.
-        self._single = module.n_members == 1
-        self._product = torch.mm if self._single else torch.bmm
-        self._weight_gradient = torch.zeros_like(module.weight)
-        self._bias_gradient = torch.zeros_like(module.bias)
-        with torch.no_grad():
-            self._weights = [self._member_view(w) for w in module.weights]
-            self._transposed = [w.mT for w in self._weights]
-            self._biases = [self._member_view(b.unsqueeze(1)) for b in module.biases]
-            self._weight_gradients = [
-                self._member_view(g) for g in module.split_weights(self._weight_gradient)
-            ]
-            self._bias_gradients = [
-                g[0] if self._single else g for g in module.split_biases(self._bias_gradient)
-            ]
-        self._buffers: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
-
-    def _member_view(self, tensor: Tensor) -> Tensor:
-        return tensor[0] if self._single else tensor
-
-    def _buffers_for(self, n_rows: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Outputs of all layers, their deltas below the last, and 1/n_rows."""
-        # Two sizes at most: a full batch, and the last of an epoch.
-        if n_rows not in self._buffers:
-            weight = self.module.weight
-            shapes = [(weight.shape[0], n_rows, b.shape[1]) for b in self.module.biases]
-            outputs = [self._member_view(weight.new_empty(shape)) for shape in shapes]
-            deltas = [self._member_view(weight.new_empty(shape)) for shape in shapes[:-1]]
-            # A tensor, since torch turns a number into one anew in every operation.
-            self._buffers[n_rows] = outputs, deltas, weight.new_tensor(1 / n_rows)
-        return self._buffers[n_rows]
-
-    @torch.no_grad()
-    def __call__(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
-        """Return the weighted mean loss of each member over these rows; fill the gradients.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n_samples, n_features) or (n_members, n_samples, n_features)
-        y : Tensor of shape (n_samples, n_outputs) or (n_members, n_samples, n_outputs)
-        sample_weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
-
-        Returns
-        -------
-        Tensor of shape (n_members,)
-        """
-        n_rows = X.shape[-2]
-        outputs, deltas, share = self._buffers_for(n_rows)
-        if not self._single and X.ndim == 2:
-            X = X.expand(self.module.n_members, -1, -1)
-        elif self._single and X.ndim == 3:
-            X = X[0]
-
-        inputs = [X]
-        last = len(outputs) - 1
-        for layer, output in enumerate(outputs):
-            self._product(inputs[layer], self._weights[layer], out=output)
-            output.add_(self._biases[layer])
-            if layer < last:
-                self._activate(output)
-            inputs.append(output)
-
-        raw = output.unsqueeze(0) if self._single else output
-        losses, delta = self.loss.value_and_gradient(raw, y)
-        if sample_weight is not None:
-            losses = losses * sample_weight
-            delta = delta * sample_weight.unsqueeze(-1)
-        delta = self._member_view(delta.mul_(share))
-        for layer in range(last, -1, -1):
-            self._product(inputs[layer].mT, delta, out=self._weight_gradients[layer])
-            torch.sum(delta, -2, out=self._bias_gradients[layer])
-            if layer:
-                below = deltas[layer - 1]
-                self._product(delta, self._transposed[layer], out=below)
-                self._differentiate(below, inputs[layer])
-                delta = below
-        self.module.weight.grad = self._weight_gradient
-        self.module.bias.grad = self._bias_gradient
-        return losses.sum(1).mul_(share)
 
 
 def penalized_parameters(

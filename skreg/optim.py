@@ -65,12 +65,20 @@ def along_members(values: float | Tensor, parameter: Tensor) -> Any:
     return values
 
 
+def _pick_members(value: Any, members: Sequence[int], n_members: int) -> Any:
+    """Copy what `value` holds of some members; all of it if it has no axis of members."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.ndim == 0 or len(value) != n_members:
+        return value.clone()
+    return value[list(members)]
+
+
 class _PenalizedOptimizer(Optimizer):
     """A gradient step of some kind, and a penalty that enters it by one of three ways.
 
-    A subclass gives `_gradient_step`, which moves the parameter, and `_effective_step`: what
-    a constant gradient has been multiplied by on its way to the weight. That number is the
-    metric of the proximal step that follows.
+    A subclass gives `_gradient_step`, which moves the parameter, and `_proximal_step`, whose
+    step is what a constant gradient has been multiplied by on its way to the weight.
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -156,15 +164,33 @@ class _PenalizedOptimizer(Optimizer):
             parameter.sub_(lr * penalty.subgradient(parameter))
         self._gradient_step(parameter, gradient, group)
         if penalty is not None and method == "proximal":
-            parameter.copy_(penalty.prox(parameter, self._effective_step(parameter, group)))
+            self._proximal_step(parameter, penalty, group)
+
+    @torch.no_grad()
+    def copy_members(self, source: Any, members: Sequence[int]) -> None:
+        """Take over the state of some members of another optimizer of the same kind.
+
+        The parameters of both are stacks; member i here goes on where `members[i]` stands
+        there. What all members share, like Adam's count of steps, is copied as it is.
+        """
+        self.state.clear()
+        for group, other in zip(self.param_groups, source.param_groups, strict=True):
+            for own, theirs in zip(group["params"], other["params"], strict=True):
+                if theirs in source.state:
+                    self.state[own] = {
+                        name: _pick_members(value, members, len(theirs))
+                        for name, value in source.state[theirs].items()
+                    }
 
     @abstractmethod
     def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
         """Move the parameter."""
 
     @abstractmethod
-    def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
-        """What the last step has multiplied a constant gradient by."""
+    def _proximal_step(
+        self, parameter: Tensor, penalty: Penalty, group: dict[str, Any]
+    ) -> None:
+        """Apply the prox in the metric of the last gradient step."""
 
 
 class ProximalSGD(_PenalizedOptimizer):
@@ -247,12 +273,14 @@ class ProximalSGD(_PenalizedOptimizer):
             velocity = gradient + momentum * velocity
         parameter.sub_(lr * velocity)
 
-    def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+    def _proximal_step(
+        self, parameter: Tensor, penalty: Penalty, group: dict[str, Any]
+    ) -> None:
         lr = along_members(group["lr"], parameter)
         mass = self.state[parameter].get("mass", 1.0)
         if group["nesterov"]:
             mass = 1.0 + along_members(group["momentum"], parameter) * mass
-        return lr * mass
+        parameter.copy_(penalty.prox(parameter, lr * mass))
 
 
 class ProximalAdam(_PenalizedOptimizer):
@@ -351,17 +379,20 @@ class ProximalAdam(_PenalizedOptimizer):
         mean.lerp_(gradient, 1 - beta_1)
         square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
         correction = 1 - beta_1 ** state["step"].item()
-        parameter.addcmul_(mean, self._effective_step(parameter, group), value=-1 / correction)
+        parameter.addcdiv_(mean, self._metric(parameter, group), value=-1 / correction)
 
-    def _effective_step(self, parameter: Tensor, group: dict[str, Any]) -> Any:
+    def _proximal_step(
+        self, parameter: Tensor, penalty: Penalty, group: dict[str, Any]
+    ) -> None:
+        penalty.prox_in_metric_(parameter, self._metric(parameter, group))
+
+    def _metric(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """One over each weight's effective step: (√v̂ + ε) / lr."""
         state = self.state[parameter]
         correction = (1 - group["betas"][1] ** state["step"].item()) ** 0.5
-        root, eps = state["exp_avg_sq"].sqrt(), group["eps"]
-        if isinstance(group["lr"], Tensor):
-            return along_members(group["lr"], parameter) / root.div_(correction).add_(eps)
-        # The same with lr moved inside the reciprocal: every pass over the weights counts.
-        lr = group["lr"]
-        return root.mul_(1 / (correction * lr)).add_(eps / lr).reciprocal_()
+        lr, root = along_members(group["lr"], parameter), state["exp_avg_sq"].sqrt()
+        # lr inside the sum: every pass over the weights counts.
+        return root.mul_(1 / (correction * lr)).add_(group["eps"] / lr)
 
 
 def optimality_residual(

@@ -80,6 +80,14 @@ class Penalty(BaseEstimator, ABC):
         1/step as its weights.
         """
 
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
+        """Apply the proximal operator with the step 1/metric to `weight`, in place.
+
+        What :meth:`prox` does, for an optimizer that knows its metric and not its step: a
+        penalty may save passes over the weights here.
+        """
+        weight.copy_(self.prox(weight, metric.reciprocal()))
+
     def _along_members(self, name: str, weight: Tensor) -> Any:
         """Parameter `name`, shaped to act along the leading axis of `weight`."""
         strength = getattr(self, name)
@@ -145,6 +153,9 @@ class L1(Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return soft_threshold(weight, step * self._along_members("alpha", weight))
 
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
+        soft_threshold(weight, self._along_members("alpha", weight) / metric, out=weight)
+
 
 class L2(Penalty):
     """L2 penalty (ridge, weight decay): ``Ω(w) = ½ Σ w²``.
@@ -183,6 +194,9 @@ class L2(Penalty):
 
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return shrink(weight, step * self._along_members("alpha", weight))
+
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
+        weight.div_((self._along_members("alpha", weight) / metric).add_(1.0))
 
 
 class ElasticNet(Penalty):
@@ -234,6 +248,10 @@ class ElasticNet(Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         l1, l2 = self._strengths(weight)
         return elastic_net_prox(weight, step * l1, step * l2)
+
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
+        l1, l2 = self._strengths(weight)
+        soft_threshold(weight, l1 / metric, out=weight).div_((l2 / metric).add_(1.0))
 
 
 def _total(terms: Iterable[Tensor]) -> Tensor:

@@ -17,7 +17,7 @@ WEIGHTS = np.array([1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 4.0])
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_batches_hold_every_row_once_in_the_given_order(make, order, batch_size):
     data = TensorData(make(X), y, WEIGHTS)
-    batches = list(data.batches(batch_size, order))
+    batches = list(data.batches(batch_size, None if order is None else [order]))
     assert all(len(X_batch) <= batch_size for X_batch, _, _ in batches)
     rows = np.arange(7) if order is None else order
     for position, expected in enumerate((X, y, WEIGHTS / WEIGHTS.mean())):
@@ -27,13 +27,13 @@ def test_batches_hold_every_row_once_in_the_given_order(make, order, batch_size)
 
 def test_sample_weights_are_scaled_to_a_mean_of_one():
     # The mean of weighted losses over a batch then estimates the weighted mean over all rows.
-    assert TensorData(X, y, WEIGHTS).sample_weight.mean().item() == 1.0
-    assert TensorData(X, y).sample_weight is None
+    assert TensorData(X, y, WEIGHTS).streams[0].sample_weight.mean().item() == 1.0
+    assert TensorData(X, y).streams[0].sample_weight is None
 
 
 def test_a_mean_of_many_float32_weights_loses_no_digits():
     weights = np.full(3_000_000, 0.1, dtype=np.float32)
-    scaled = TensorData(np.zeros((3_000_000, 1), np.float32), None, weights).sample_weight
+    scaled = TensorData(np.zeros((3_000_000, 1), np.float32), None, weights).streams[0].sample_weight
     assert (scaled - 1).abs().max() < 1e-6
 
 

@@ -18,7 +18,8 @@ from skreg.losses import (
     Quantile,
     SquaredError,
 )
-from skreg.modules import ACTIVATIONS, MLP, Backprop, penalized_parameters
+from skreg._backprop import Backprop
+from skreg.modules import ACTIVATIONS, MLP, penalized_parameters
 
 
 def stack_and_alone(**settings):

@@ -10,8 +10,10 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
-from skreg._data import TensorData
+from skreg._backprop import Backprop
+from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
+from skreg._passes import mean_losses, mean_losses_and_gradients
 from skreg._progress import Progress
 from skreg.losses import SquaredError
 from skreg.modules import MLP
@@ -67,9 +69,13 @@ def make_net(
         SquaredError(),
         optimizer,
         progress=progress,
-        random_states=[np.random.RandomState(seed) for seed in seeds],
+        shufflers=[Shuffler(np.random.RandomState(seed)) for seed in seeds],
         **settings,
     ).initialize()
+
+
+def loss_of(net):
+    return mean_losses(Backprop(net.module_, net.criterion_), DATA, 60).numpy()
 
 
 SGD = partial(ProximalSGD, momentum=0.9, nesterov=True)
@@ -116,7 +122,7 @@ class TestMembers:
 class TestRecords:
     def test_full_batch_losses_and_penalties_are_those_before_the_step(self):
         net = make_net(penalty=L1(0.1))
-        loss = net.evaluate(DATA, with_gradients=False)[0].numpy()
+        loss = loss_of(net)
         penalty = net.penalty_values().numpy()
         net.train_on(DATA, epochs=1)
         np.testing.assert_allclose(net.data_losses_[0], loss, rtol=1e-12)
@@ -135,16 +141,19 @@ class TestRecords:
     def test_an_uneven_last_batch_counts_by_its_rows(self):
         # With no learning the mean over batches is the mean over rows.
         net = make_net(optimizer=partial(ProximalSGD, lr=1e-300), lr=1e-300, batch_size=25)
-        loss = net.evaluate(DATA, with_gradients=False)[0].numpy()
+        loss = loss_of(net)
         net.train_on(DATA, epochs=1)
         np.testing.assert_allclose(net.data_losses_[0], loss, rtol=1e-12)
 
-    def test_evaluate_gives_autograds_gradients_batch_by_batch(self):
+    def test_passes_over_all_rows_give_autograds_gradients_batch_by_batch(self):
         many = TensorData(np.tile(X, (300, 1)), np.tile(y, (300, 1)))
         net = make_net()
-        _, gradients = net.evaluate(many, with_gradients=True)
-        net.data_loss(many.X, many.y, None).sum().backward()
-        parameters = [p for g in net.optimizer_.param_groups for p in g["params"]]
+        parameters = list(net.module_.parameters())
+        backprop = Backprop(net.module_, net.criterion_)
+        losses, gradients = mean_losses_and_gradients(backprop, parameters, many, 200)
+        expected = net.criterion_.value(net.module_(many.X), many.y).mean(1)
+        expected.sum().backward()
+        torch.testing.assert_close(losses, expected.detach())
         for gradient, parameter in zip(gradients, parameters, strict=True):
             torch.testing.assert_close(gradient, parameter.grad)
 
@@ -215,14 +224,14 @@ class TestInterruption:
         net = make_net(callbacks=[Interrupt(8)]).train_on(DATA)
         assert net.interrupted_
         assert len(net.data_losses_) == 7
-        loss = net.evaluate(DATA, with_gradients=False)[0].item()
+        loss = loss_of(net).item()
         assert loss == pytest.approx(min(loss[0] for loss in net.data_losses_))
 
     def test_a_callback_that_stops_is_not_the_users_ctrl_c(self):
         net = make_net(callbacks=[Interrupt(3, "on_epoch_end")]).train_on(DATA)
         assert not net.interrupted_
         assert net.converged_.all()
-        assert net.n_epochs_.tolist() == [3]
+        assert net.n_epochs_ == 3
 
 
 class CountBatches(Callback):
@@ -278,7 +287,7 @@ class TestPickling:
         net.device = "meta"
         moved = []
         monkeypatch.setattr(
-            "skreg.net._move", lambda module, optimizer, device: moved.append(device)
+            "skreg.net.move", lambda module, optimizer, device: moved.append(device)
         )
         state = net.__getstate__()
         assert moved == ["cpu"]

@@ -1,0 +1,341 @@
+"""The training loop over a stack of networks: epochs, best weights, patience and rescue.
+
+Batches are slices of tensors that are on the device before the first epoch, and the device
+is asked for numbers once an epoch: data loss, penalty and finiteness of every member.
+
+:meth:`Loop.train_on` is the loop of one network. :mod:`skreg._stack` drives the same epochs
+for many, and lets members leave that are done. What the loop trains, and who is told about
+it, is the business of the net that inherits from it (:mod:`skreg.net`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skreg._backprop import Backprop
+from skreg._data import Shuffler, TensorData
+from skreg._fista import FISTA
+from skreg._parallel import threads_worth
+from skreg._passes import mean_losses, mean_losses_and_gradients
+from skreg._progress import MAX_RESCUES, Progress
+from skreg._validation import warn_caller
+from skreg.losses import Loss
+from skreg.modules import MLP
+
+__all__ = ["Loop"]
+
+# A loss this many times the one training began with will not come back; one this many times
+# as large when patience ends was no progress.
+_EXPLODED, _RISEN = 1e6, 2.0
+
+_NOT_FINITE = "its loss or its weights are not finite, or soon will be"
+_ONLY_ROSE = f"its loss is {_RISEN:.0f} times what it began with"
+
+
+class Loop:
+    """The loop, for a net that has what is declared here."""
+
+    module_: MLP
+    criterion_: Loss
+    optimizer_: Any
+    progress: Progress
+    shufflers: Sequence[Shuffler]
+    scorer: Callable[[Tensor], np.ndarray] | None
+    on_epoch: Callable[[], bool] | None
+    callbacks_: list
+    history: Any
+    device: str
+    batch_size: int
+    shuffle: bool
+    max_epochs: int
+    max_fun: int
+    data_losses_: list[np.ndarray]
+    penalties_: list[np.ndarray]
+    scores_: list[np.ndarray]
+    _generators: list[torch.Generator]
+    _backprop: Backprop | None
+
+    notify: Callable[..., Any]
+    listens_to_batches: Callable[[], bool]
+    raw_outputs: Callable[[TensorData], Tensor]
+    penalty_values: Callable[[], Tensor]
+    optimized: Callable[[], list[Tensor]]
+    record: Callable[[int], None]
+    set_learning_rates: Callable[[], None]
+
+    def train_on(
+        self, train: TensorData, valid: TensorData | None = None, *, epochs: int | None = None
+    ) -> Self:
+        """Train every member, until all are done or `epochs` (default `max_epochs`) are over.
+
+        With `valid` the weights of the best validation score are put back at the end. A
+        KeyboardInterrupt puts back the best weights there are and sets `interrupted_`.
+
+        Where loss or weights are no longer finite, training goes back to the best weights
+        and on at a fifth of the rate, with a warning.
+
+        Raises
+        ------
+        ValueError
+            If it diverges all the same.
+        """
+        epochs = self.max_epochs if epochs is None else epochs
+        with threads_worth(self._multiplications(len(train))):
+            self._train_for(epochs, train, valid)
+        return self
+
+    def _train_for(self, epochs: int, train: TensorData, valid: TensorData | None) -> None:
+        self.begin(train, valid)
+        try:
+            while self.n_epochs_ < epochs and not self.done_.all():
+                self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+                blew_up, rose = self.run_epoch()
+                if blew_up.any():
+                    self._rescue(_NOT_FINITE)
+                    self.history.pop()
+                    continue
+                self.record(-1)
+                if rose.any():
+                    self._rescue(_ONLY_ROSE)
+                self._notify_epoch_end(train, valid)
+                if self.on_epoch is not None and self.on_epoch():
+                    self.converged_[:] = True
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+        self.end()
+
+    def _multiplications(self, n_samples: int) -> int:
+        """How many the largest product of a step has; on a GPU the host has none to do."""
+        if self.module_.weight.is_cuda:
+            return 0
+        rows = n_samples if isinstance(self.optimizer_, FISTA) else self.batch_size
+        return min(rows, n_samples) * max(weight.numel() for weight in self.module_.weights)
+
+    def begin(self, train: TensorData, valid: TensorData | None) -> None:
+        """Make ready for `run_epoch` on these rows."""
+        self._train, self._valid = train.to(self.device), valid and valid.to(self.device)
+        self._best_state = self._copy_state()
+        self.n_epochs_ = 0
+        self.converged_ = np.zeros(self.module_.n_members, dtype=bool)
+        self.interrupted_ = False
+        self._first_epoch = len(self.data_losses_)
+        self.validates_ = valid is not None and self.scorer is not None
+        for shuffler in self.shufflers:
+            shuffler.restart()
+        self._per_batch = self.listens_to_batches()
+        if self.callbacks_:
+            self.notify("on_train_begin", X=train.X, y=train.y)
+        self.prepare_steps()
+
+    def prepare_steps(self) -> None:
+        """Choose how an epoch is trained: a whole-batch step, or batches by hand or autograd.
+
+        By hand wherever that is possible. Dropout and callbacks that want to see each batch
+        take autograd's way.
+        """
+        if isinstance(self.optimizer_, FISTA):
+            self._backprop = Backprop(self.module_, self.criterion_)
+            self._train_epoch: Callable[[], Tensor] = self._fista_step
+        elif self._per_batch or self.module_.dropout:
+            self._train_epoch = partial(self._run_batches, self._autograd_step)
+        else:
+            backprop = self._backprop = Backprop(self.module_, self.criterion_)
+            # Schedulers hook into `step`; where nobody listens it is left out, with the
+            # profiler range that torch opens around it.
+            take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.take_step
+
+            def step(X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+                losses = backprop(X, y, sample_weight)
+                take_step()
+                return losses
+
+            self._train_epoch = partial(self._run_batches, step)
+
+    def run_epoch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Train for an epoch and record it.
+
+        Returns
+        -------
+        blew_up, rose : ndarray of bool of shape (n_members,)
+            Which members have a loss or weights that are not finite any more, and which ran
+            out of patience with a loss far above the one they began with. If all blew up,
+            nothing is recorded.
+        """
+        start = self._copy_state()
+        penalty = self.penalty_values()
+        self.module_.train()
+        data_loss = self._train_epoch()
+        # Finite if and only if every weight is (or as good as: the sum may overflow first).
+        weights = torch.stack([p.detach().sum(1) for p in self.module_.parameters()]).sum(0)
+        # The one read of the device in an epoch.
+        numbers = torch.stack([data_loss, penalty, weights])
+        data_loss, penalty, weights = numbers.double().cpu().numpy()
+        blew_up = self._blew_up(data_loss + penalty, weights)
+        if blew_up.all():
+            return blew_up, ~blew_up
+        self.data_losses_.append(data_loss)
+        self.penalties_.append(penalty)
+        self.n_epochs_ += 1
+
+        # The loss was measured on the way from the weights the epoch began with, the score
+        # after it: that is what the best weights are then.
+        merits, state = -(data_loss + penalty), start
+        if self.validates_:
+            assert self._valid is not None
+            assert self.scorer is not None
+            scores = np.asarray(self.scorer(self.raw_outputs(self._valid)), dtype=float)
+            merits, state = scores, self._copy_state()
+            self.scores_.append(scores)
+        improved = self.progress.update(merits, len(self._train))
+        self._keep_best(state, improved)
+        self.converged_ |= ~self.progress.running
+        if isinstance(self.optimizer_, FISTA):
+            self.converged_ |= self._fista_converged()
+        self.set_learning_rates()
+        # Out of patience with a loss that only rises is not converged.
+        rose = ~self.progress.running & (data_loss + penalty > _RISEN * self._begin())
+        self.progress.running |= rose
+        self.converged_ &= ~rose
+        return blew_up, rose
+
+    def end(self) -> None:
+        """Put back the best weights where they are wanted, and let go of the rows."""
+        if self.interrupted_ or self._valid is not None:
+            self.module_.load_state_dict(self._best_state)
+        train = self._train
+        self._best_state = {}
+        self._backprop = None
+        del self._train_epoch, self._train, self._valid
+        self.optimizer_.zero_grad(set_to_none=True)
+        self.module_.eval()
+        if self.callbacks_:
+            self.notify("on_train_end", X=train.X, y=train.y)
+
+    @property
+    def done_(self) -> np.ndarray:
+        """Which members have converged or used up their evaluations, shape (n_members,)."""
+        if isinstance(self.optimizer_, FISTA):
+            return self.converged_ | (self.optimizer_.n_evaluations >= self.max_fun)
+        return self.converged_
+
+    def _blew_up(self, objective: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        blew_up = ~np.isfinite(objective + weights)
+        if len(self.data_losses_) > self._first_epoch:
+            blew_up |= objective > _EXPLODED * self._begin()
+        return blew_up
+
+    def _begin(self) -> np.ndarray:
+        """The objective that training began with, by which to tell that it has diverged."""
+        # Of the untrained network and of this call the larger: a call that goes on from an
+        # optimum may begin close to zero.
+        first, begin = (
+            self.data_losses_[epoch] + self.penalties_[epoch]
+            for epoch in (0, self._first_epoch)
+        )
+        return np.maximum(first, begin)
+
+    def _notify_epoch_end(self, train: TensorData, valid: TensorData | None) -> None:
+        # skorch's EarlyStopping stops by raising KeyboardInterrupt: not the user's doing.
+        try:
+            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+        except KeyboardInterrupt:
+            self.converged_[:] = True
+
+    def _rescue(self, reason: str) -> None:
+        """Go back to the best weights and on at a lower rate, unless that was tried enough."""
+        rate = self.progress.learning_rates.max()
+        epoch = len(self.history)
+        self.module_.load_state_dict(self._best_state)
+        line_search = isinstance(self.optimizer_, FISTA)
+        if line_search or self.progress.rescues >= MAX_RESCUES:
+            cure = "" if line_search else f"lower learning_rate_init (now {rate:.3g}), "
+            raise ValueError(
+                f"Training diverged in epoch {epoch}: {reason}. To cure it, {cure}scale the "
+                f"columns of X (StandardScaler) and y (TransformedTargetRegressor), look for "
+                f"extreme values in them, or use another loss."
+            )
+        self.optimizer_.state.clear()
+        self.progress.rescue()
+        self.set_learning_rates()
+        warn_caller(
+            f"Training diverged in epoch {epoch} at the learning rate {rate:.3g} ({reason}), "
+            f"and goes on from the best weights so far at "
+            f"{self.progress.learning_rates.max():.3g}. Lower learning_rate_init or scale the "
+            f"data.",
+            ConvergenceWarning,
+        )
+
+    def _run_batches(self, step: Callable[..., Tensor]) -> Tensor:
+        """Take one step per batch; return the mean data loss of each member."""
+        losses, n_rows = [], []
+        for batch in self._train.batches(self.batch_size, self._orders()):
+            losses.append(step(*batch))
+            n_rows.append(batch[0].shape[-2])
+        shares = losses[0].new_tensor(n_rows) / len(self._train)
+        return shares @ torch.stack(losses)
+
+    def _orders(self) -> list[np.ndarray] | None:
+        """The order of each stream's rows in the next epoch; None for as they are."""
+        n_samples = len(self._train)
+        if not self.shuffles(n_samples):
+            return None
+        members = [self._train.stream_of.index(s) for s in range(len(self._train.streams))]
+        return [self.shufflers[member].next_order(n_samples) for member in members]
+
+    def shuffles(self, n_samples: int) -> bool:
+        """Whether the rows come in random order."""
+        # In one full batch the order changes nothing but the rounding.
+        return self.shuffle and self.batch_size < n_samples
+
+    def _autograd_step(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+        if self._per_batch:
+            self.notify("on_batch_begin", batch=(X, y), training=True)
+        self.optimizer_.zero_grad(set_to_none=True)
+        per_sample = self.criterion_.value(self.module_(X, self._generators or None), y)
+        if sample_weight is not None:
+            per_sample = per_sample * sample_weight
+        losses = per_sample.mean(1)
+        losses.sum().backward()
+        if self._per_batch:
+            named = list(self.module_.named_parameters())
+            self.notify("on_grad_computed", named_parameters=named, batch=(X, y), training=True)
+        self.optimizer_.step()
+        if self._per_batch:
+            self.history.record_batch("train_loss", losses.sum().item())
+            self.history.record_batch("train_batch_size", len(X))
+            self.notify("on_batch_end", batch=(X, y), training=True, loss=losses.sum())
+        return losses.detach()
+
+    def _evaluate(self, with_gradients: bool) -> tuple[Tensor, list[Tensor]]:
+        backprop = self._backprop
+        assert backprop is not None
+        if not with_gradients:
+            return mean_losses(backprop, self._train, self.batch_size), []
+        return mean_losses_and_gradients(
+            backprop, self.optimized(), self._train, self.batch_size
+        )
+
+    def _fista_step(self) -> Tensor:
+        return self.optimizer_.step(self._evaluate)
+
+    def _fista_converged(self) -> np.ndarray:
+        tol = next(self.module_.parameters()).new_tensor(self.progress.tol)
+        return (self.optimizer_.residual(self._evaluate, tol) <= tol).cpu().numpy()
+
+    def _copy_state(self) -> dict[str, Tensor]:
+        return {name: t.detach().clone() for name, t in self.module_.state_dict().items()}
+
+    def _keep_best(self, state: dict[str, Tensor], improved: np.ndarray) -> None:
+        if improved.all():
+            self._best_state = state
+        elif improved.any():
+            members = torch.from_numpy(improved).to(self.device)
+            for name, best in self._best_state.items():
+                best[members] = state[name][members]

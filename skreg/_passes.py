@@ -1,0 +1,68 @@
+"""Passes over all rows: predictions, and the loss of the whole data with its gradient.
+
+Each goes batch by batch, so that the memory of the hidden layers is that of one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skreg._backprop import Backprop
+from skreg._data import TensorData
+
+# Rows per forward pass where there is nothing to learn from them: past the size at which
+# larger products get faster.
+_FORWARD_ROWS = 8192
+_FORWARD_NUMBERS = 2**24
+
+
+def raw_outputs(module: nn.Module, data: TensorData, device: torch.device | str) -> Tensor:
+    """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs).
+
+    Rows move to the device a batch at a time: predicting on more than the device holds is no
+    reason to fail.
+    """
+    module.eval()
+    with torch.inference_mode():
+        batches = (X.to(device) for X, _, _ in data.batches(_rows_at_once(data)))
+        return torch.cat([module(X) for X in batches], 1)
+
+
+def mean_losses(backprop: Backprop, data: TensorData, batch_size: int) -> Tensor:
+    """Return the mean data loss of each member over all rows, shape (n_members,)."""
+    total = backprop.module.weight.new_zeros(backprop.module.n_members)
+    for batch in data.batches(_full_batch_rows(data, batch_size)):
+        total += backprop.losses(*batch) * (batch[0].shape[-2] / len(data))
+    return total
+
+
+def mean_losses_and_gradients(
+    backprop: Backprop, parameters: Sequence[Tensor], data: TensorData, batch_size: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the mean data loss of each member over all rows, and its gradients.
+
+    The gradients stand in the order of `parameters`, which are those of the module.
+    """
+    total = backprop.module.weight.new_zeros(backprop.module.n_members)
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for batch in data.batches(_full_batch_rows(data, batch_size)):
+        share = batch[0].shape[-2] / len(data)
+        total += backprop(*batch) * share
+        for gradient, parameter in zip(gradients, parameters, strict=True):
+            gradient.add_(parameter.grad, alpha=share)  # type: ignore[arg-type]
+    for parameter in parameters:
+        parameter.grad = None
+    return total, gradients
+
+
+def _full_batch_rows(data: TensorData, batch_size: int) -> int:
+    # Sparse rows are made dense no more at a time than in training.
+    return min(batch_size, _rows_at_once(data)) if data.is_sparse else _rows_at_once(data)
+
+
+def _rows_at_once(data: TensorData) -> int:
+    numbers = data.n_features * len(data.streams)
+    return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // numbers))
