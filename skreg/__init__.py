@@ -11,7 +11,14 @@ array([False, False,  True,  True])
 
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._regressor import RegularizedMLPRegressor
+from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 
-__all__ = ["RegularizedMLPClassifier", "RegularizedMLPRegressor", "__version__"]
+__all__ = [
+    "RegularizedMLPClassifier",
+    "RegularizedMLPRegressor",
+    "StackedGridSearchCV",
+    "StackedRandomizedSearchCV",
+    "__version__",
+]
 
 __version__ = "0.1.0"

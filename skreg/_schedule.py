@@ -1,0 +1,233 @@
+"""From many unfitted estimators to fitted ones: which train together, where and when.
+
+Estimators that may share a stack are cut into chunks: on a CPU small enough that a chunk's
+weights and activations stay in the cache, and enough of them that every thread has work; on a
+GPU as large as its memory allows. What cannot be stacked is fitted alone, the same way a
+plain `fit` would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from traceback import format_exception
+from typing import Any
+
+import numpy as np
+import torch
+
+from skreg._base import BaseRegularizedMLP, FitJob
+from skreg._parallel import Stopped, run_in_threads
+from skreg._stack import joinable_key, train_together
+from skreg._validation import check_hidden_layer_sizes, resolve_device
+from skreg.penalties import Penalty
+
+__all__ = ["Task", "fit_all"]
+
+# Parameters in which the members of a stack may differ.
+_FREE = {"alpha", "l1_ratio", "learning_rate_init", "momentum", "random_state", "tol"}
+
+# Bytes of weights, or of one layer's activations, that a chunk is made for: with gradients
+# and moments beside them a few times as much is in use, which a core's share of the cache
+# still holds. Measured by benchmarks/grid.py; flat within a factor of two around this.
+_CACHE_BYTES = 2**20
+
+# Tensors as large as the weights that training holds: weights, gradients, two moments, the
+# best and the first of the epoch, the prox's own, and one for the allocator's rounding.
+_COPIES_OF_WEIGHTS = 12
+_COPIES_OF_ACTIVATIONS = 4
+_SHARE_OF_FREE_MEMORY = 0.8
+
+
+@dataclass(eq=False)
+class Task:
+    """One estimator to fit, and what came of it.
+
+    Attributes
+    ----------
+    estimator : BaseRegularizedMLP
+        Unfitted; fitted in place.
+    X, y : array-like
+        Tasks on the same rows share the objects.
+    label : object
+        Whose task it is; nothing is done with it here.
+    sample_weight : array-like or None
+    error : str or None
+        The traceback, where fitting failed.
+    exception : Exception or None
+        Likewise.
+    fit_time : float
+        Seconds; a stack's are shared out evenly.
+    """
+
+    estimator: BaseRegularizedMLP
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    error: str | None = None
+    exception: Exception | None = None
+    fit_time: float = 0.0
+    label: Any = field(default=None, repr=False)
+
+    def fail(self, error: Exception) -> None:
+        self.error, self.exception = "".join(format_exception(error)), error
+
+
+def fit_all(
+    windows: Iterable[Sequence[Task]],
+    n_threads: int,
+    on_progress: Callable[[float], None] = lambda fits: None,
+) -> Iterator[Task]:
+    """Fit the estimators of all tasks; yield the tasks as they are done.
+
+    Parameters
+    ----------
+    windows : iterable of sequences of Task
+        Drawn from as work is needed. Tasks of one window may train together.
+    n_threads : int
+        Threads to use on a CPU.
+    on_progress : callable
+        Called now and then, in any thread, with the number of fits, or the share of one,
+        that is done since the last call. The sum is the number of tasks.
+    """
+
+    def work(chunk: Sequence[Task], check: Callable[[], None]) -> Sequence[Task]:
+        so_far = 0.0
+
+        def on_epoch(n_members: int) -> None:
+            nonlocal so_far
+            check()
+            share = n_members / chunk[0].estimator.max_iter
+            so_far += share
+            on_progress(share)
+
+        check()
+        _fit_chunk(chunk, on_epoch)
+        on_progress(len(chunk) - so_far)
+        return chunk
+
+    chunks = (chunk for window in windows for chunk in cut(window, n_threads))
+    for chunk in run_in_threads(work, chunks, n_threads):
+        yield from chunk
+
+
+def cut(tasks: Sequence[Task], n_threads: int) -> list[list[Task]]:
+    """Divide tasks into chunks that train together.
+
+    Neighbours in a chunk share their rows where that can be, and their learning rate: both
+    make a step cheaper.
+    """
+    alike: dict[Any, list[Task]] = {}
+    chunks: list[list[Task]] = []
+    for task in tasks:
+        if task.estimator.callbacks or not hasattr(task.X, "shape"):
+            chunks.append([task])
+        else:
+            alike.setdefault(_coarse_key(task), []).append(task)
+    for group in alike.values():
+        places = {id(task): place for place, task in enumerate(group)}
+        tables = {id(task.X): places[id(task)] for task in reversed(group)}
+        group.sort(key=lambda t: (tables[id(t.X)], t.estimator.learning_rate_init))
+        size = _members_at_once(group[0])
+        n_chunks = -(-len(group) // size)
+        if n_chunks > 1 or len(group) >= 2 * n_threads:
+            # As many for each thread.
+            n_chunks = min(-(-n_chunks // n_threads) * n_threads, len(group))
+        chunks += [list(part) for part in np.array_split(np.array(group, object), n_chunks)]
+    return chunks
+
+
+def _coarse_key(task: Task) -> tuple:
+    """What can be known of a stack before its data are looked at."""
+    parameters = task.estimator.get_params(deep=False)
+    penalty = parameters["penalty"]
+    if isinstance(penalty, Penalty):
+        own = penalty.get_params(deep=False)
+        parameters["penalty"] = (
+            type(penalty),
+            {k: v for k, v in own.items() if k not in _FREE},
+        )
+    fixed = [(k, repr(v)) for k, v in sorted(parameters.items()) if k not in _FREE]
+    return type(task.estimator), task.X.shape, tuple(fixed)
+
+
+def _members_at_once(task: Task) -> int:
+    """How many networks of this size a chunk may hold."""
+    estimator, X = task.estimator, task.X
+    try:
+        hidden = check_hidden_layer_sizes(estimator.hidden_layer_sizes)
+        device = resolve_device(estimator.device)
+        batch = estimator._batch_size(X.shape[0])
+    except (ValueError, TypeError):
+        return 1  # fitting it will say what is wrong
+    n_outputs = np.shape(task.y)[1] if np.ndim(task.y) > 1 else 1
+    itemsize = 4 if X.dtype == np.float32 else 8
+    sizes = np.array([X.shape[1], *hidden, n_outputs])
+    weights = itemsize * int((sizes[:-1] * sizes[1:]).sum())
+    activations = itemsize * batch * int(max(hidden, default=n_outputs))
+    if device == "cpu":
+        return max(1, _CACHE_BYTES // max(weights, activations))
+    needed = _COPIES_OF_WEIGHTS * weights + _COPIES_OF_ACTIVATIONS * activations
+    free, _ = torch.cuda.mem_get_info(torch.device(device))
+    return max(1, int(_SHARE_OF_FREE_MEMORY * free) // needed)
+
+
+def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
+    start = time.perf_counter()
+    prepared: dict[Any, list[tuple[Task, FitJob]]] = {}
+    for task in chunk:
+        if task.exception is not None:
+            continue
+        try:
+            task.estimator._validate_params()
+            job = task.estimator._prepare(task.X, task.y, task.sample_weight)
+        except Exception as error:
+            task.fail(error)
+            continue
+        key = joinable_key(task.estimator.net_, job.train, job.valid)
+        prepared.setdefault(id(task) if key is None else key, []).append((task, job))
+    for members in prepared.values():
+        _fit_stack(members, on_epoch)
+    for task in chunk:
+        task.fit_time = (time.perf_counter() - start) / len(chunk)
+
+
+def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], None]) -> None:
+    if len(members) == 1:
+        _fit_alone(*members[0])
+        return
+    try:
+        residuals = train_together(
+            [task.estimator.net_ for task, _ in members],
+            [job.train for _, job in members],
+            [job.valid for _, job in members],
+            on_epoch,
+        )
+    except torch.OutOfMemoryError:
+        # The estimate of what fits was too bold: two halves, anew.
+        for task, _ in members:
+            task.estimator._prepare(task.X, task.y, task.sample_weight)
+        half = len(members) // 2
+        _fit_stack(members[:half], on_epoch)
+        _fit_stack(members[half:], on_epoch)
+        return
+    for (task, job), residual in zip(members, residuals, strict=True):
+        if residual is None:
+            _fit_alone(task, job)
+            continue
+        try:
+            task.estimator._conclude(residual)
+        except Exception as error:  # a warning that is an error
+            task.fail(error)
+
+
+def _fit_alone(task: Task, job: FitJob) -> None:
+    try:
+        task.estimator._train(job)
+        if task.estimator.net_.interrupted_:
+            raise KeyboardInterrupt
+    except Stopped:
+        raise
+    except Exception as error:
+        task.fail(error)

@@ -1,0 +1,477 @@
+"""Searches over parameters that train the whole grid as a few large networks.
+
+:class:`StackedGridSearchCV` and :class:`StackedRandomizedSearchCV` take the place of
+scikit-learn's ``GridSearchCV`` and ``RandomizedSearchCV`` and give the same results, several
+times sooner: instead of hundreds of small fits one after another they train stacks, in which
+one matrix product serves many candidates.
+
+>>> from sklearn.datasets import load_diabetes
+>>> from sklearn.pipeline import make_pipeline
+>>> from sklearn.preprocessing import StandardScaler
+>>> from skreg import RegularizedMLPRegressor, StackedGridSearchCV
+>>> X, y = load_diabetes(return_X_y=True)
+>>> network = RegularizedMLPRegressor(
+...     (), penalty="l1", solver="fista", max_iter=1000, tol=1e-3
+... )
+>>> search = StackedGridSearchCV(
+...     make_pipeline(StandardScaler(), network),
+...     {"regularizedmlpregressor__alpha": [1.0, 10.0, 100.0]},
+... ).fit(X, y)
+>>> search.best_params_
+{'regularizedmlpregressor__alpha': 1.0}
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
+from sklearn.model_selection._validation import (
+    _insert_error_scores,
+    _score,
+    _warn_or_raise_about_fit_failures,
+)
+from sklearn.utils import indexable
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+from skreg._callbacks import SearchProgress
+from skreg._nesting import StandIn, network_in, path_to_network, replace_network
+from skreg._schedule import Task, fit_all
+
+__all__ = ["StackedGridSearchCV", "StackedRandomizedSearchCV"]
+
+# Transformed training rows held at once in wait for their networks, in bytes: candidates of
+# several folds may share a stack, but a large table is transformed for one fold at a time.
+_BYTES_AHEAD = 2**26
+
+
+@dataclass(frozen=True)
+class _Label:
+    """Which cell of the results a task fills, and how to get there."""
+
+    candidate: int
+    split: int
+    #: The estimator around the network, fitted but for the stand-in in the network's place.
+    around: Any
+    stand_in: StandIn
+    seconds_around: float
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """Everything it takes to fit and score candidates, here or in another process."""
+
+    estimator: Any
+    X: Any
+    y: Any
+    scorer: Any
+    fit_params: dict
+    score_params: dict
+    candidates: list[dict]
+    splits: list[tuple[Any, Any]]
+    error_score: Any
+    return_train_score: bool
+    verbose: int
+
+    def run(
+        self,
+        cells: Sequence[tuple[int, int]],
+        on_progress: Callable[[float], None] = lambda fits: None,
+    ) -> list[tuple[tuple[int, int], dict]]:
+        """Fit and score these (candidate, split) cells."""
+        networks = [network_in(self._configured(index)) for index in {c for c, _ in cells}]
+        on_cpu = all(network.device in ("auto", "cpu") for network in networks)
+        on_cpu &= not torch.cuda.is_available()
+        tasks = fit_all(
+            self._windows(cells), torch.get_num_threads() if on_cpu else 1, on_progress
+        )
+        test_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 1))
+        train_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 0))
+        return [self._finish(task, test_rows, train_rows) for task in tasks]
+
+    def _configured(self, candidate: int) -> Any:
+        # Parameters may be estimators themselves, and are cloned as in scikit-learn's search.
+        parameters = clone(self.candidates[candidate], safe=False)
+        return clone(self.estimator).set_params(**parameters)
+
+    def _rows(self, split: int, part: int) -> tuple[Any, Any]:
+        train, test = self.splits[split]
+        if part == 0:
+            return _safe_split(self.estimator, self.X, self.y, train)
+        return _safe_split(self.estimator, self.X, self.y, test, train)
+
+    def _windows(self, cells: Sequence[tuple[int, int]]) -> Iterator[list[Task]]:
+        """Tasks, as many at a time as there is room for their rows."""
+        keys = {candidate: self._key_around(candidate) for candidate in {c for c, _ in cells}}
+        groups: dict[tuple, list[int]] = {}
+        for candidate, split in cells:
+            groups.setdefault((keys[candidate], split), []).append(candidate)
+        window: list[Task] = []
+        waiting = 0
+        for (_, split), candidates in groups.items():
+            tasks, size = self._tasks(split, candidates)
+            if window and waiting + size > _BYTES_AHEAD:
+                yield window
+                window, waiting = [], 0
+            window, waiting = window + tasks, waiting + size
+        yield window
+
+    def _key_around(self, candidate: int) -> tuple:
+        """What tells apart candidates whose transformers have other parameters."""
+        path = "__".join(path_to_network(self._configured(candidate)))
+        around = [
+            # Equal numbers of two types (1 and 1.0) may mean different things.
+            (name, type(value), value if isinstance(value, str | Real | None) else id(value))
+            for name, value in sorted(self.candidates[candidate].items())
+            if path and name != path and not name.startswith(path + "__")
+        ]
+        return path, *around
+
+    def _tasks(self, split: int, candidates: list[int]) -> tuple[list[Task], int]:
+        """Fit what stands around the networks of some candidates; return their tasks."""
+        start = time.perf_counter()
+        configured = [self._configured(candidate) for candidate in candidates]
+        networks = [network_in(estimator) for estimator in configured]
+        stand_in = StandIn(networks[0])
+        around = replace_network(configured[0], stand_in, fitted=False)
+        X, y = self._rows(split, 0)
+        params = _check_method_params(self.X, self.fit_params, indices=self.splits[split][0])
+        error: Exception | None = None
+        try:
+            around.fit(X, y, **params)
+        except Exception as failure:
+            error = failure
+        seconds = (time.perf_counter() - start) / len(candidates)
+        tasks = []
+        for candidate, network in zip(candidates, networks, strict=True):
+            label = _Label(candidate, split, around, stand_in, seconds)
+            if error is None:
+                task = Task(
+                    network, stand_in.X_, stand_in.y_, stand_in.sample_weight_, label=label
+                )
+            else:
+                task = Task(network, None, None, label=label)
+                task.fail(error)
+            tasks.append(task)
+        size = 0 if error else getattr(stand_in.X_, "nbytes", 0)
+        return tasks, size
+
+    def _finish(
+        self, task: Task, test_rows: Callable[[int], Any], train_rows: Callable[[int], Any]
+    ) -> tuple[tuple[int, int], dict]:
+        """Score a fitted task as ``_fit_and_score`` does, and let go of the network."""
+        label: _Label = task.label
+        X_test, y_test = test_rows(label.split)
+        result: dict[str, Any] = {
+            "fit_error": task.error,
+            "n_test_samples": _num_samples(X_test),
+            "fit_time": task.fit_time + label.seconds_around,
+            "score_time": 0.0,
+        }
+        names = ["test_scores"] + ["train_scores"] * self.return_train_score
+        if task.exception is not None:
+            if self.error_score == "raise":
+                raise task.exception
+            scores = self.error_score
+            if isinstance(self.scorer, _MultimetricScorer):
+                scores = dict.fromkeys(self.scorer._scorers, self.error_score)
+            result.update(dict.fromkeys(names, scores))
+        else:
+            if label.stand_in.names_ is not None:
+                task.estimator.feature_names_in_ = label.stand_in.names_
+            fitted = replace_network(label.around, task.estimator, fitted=True)
+            for name in names:
+                rows = (X_test, y_test) if name == "test_scores" else train_rows(label.split)
+                indices = self.splits[label.split][name == "test_scores"]
+                params = _check_method_params(self.X, self.score_params, indices=indices)
+                start = time.perf_counter()
+                result[name] = _score(fitted, *rows, self.scorer, params, self.error_score)
+                if name == "test_scores":
+                    result["score_time"] = time.perf_counter() - start
+        cell = (label.candidate, label.split)
+        if self.verbose > 1:
+            chosen = ", ".join(f"{k}={v}" for k, v in self.candidates[cell[0]].items())
+            print(f"[CV {cell[1] + 1}/{len(self.splits)}] {chosen}: {result['test_scores']}")
+        task.estimator = None  # type: ignore[assignment]
+        return cell, result
+
+
+class _StackedSearch:
+    """The `fit` of both searches, over scikit-learn's own parts where it has them."""
+
+    def fit(self: Any, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit all candidates on all splits as stacks, then the best one on all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        **params : dict of str -> object
+            Passed on to the estimator's `fit`, the scorer and the splitter, as in
+            scikit-learn's searches: `sample_weight`, `groups` and, with metadata routing,
+            whatever is requested.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not end in a network of skreg.
+        ValueError
+            If all fits failed.
+        """
+        candidates = list(self._candidates())
+        for candidate in candidates:
+            path_to_network(clone(self.estimator).set_params(**clone(candidate, safe=False)))
+        scorers, refit_metric = self._get_scorers()
+        X, y = indexable(X, y)
+        params = _check_method_params(X, params=params)
+        routed = self._get_routed_params_for_fit(params)
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(cv.split(X, y, **routed.splitter.split))
+        evaluation = _Evaluation(
+            estimator=clone(self.estimator),
+            X=X,
+            y=y,
+            scorer=scorers,
+            fit_params=routed.estimator.fit,
+            score_params=routed.scorer.score,
+            candidates=candidates,
+            splits=splits,
+            error_score=self.error_score,
+            return_train_score=self.return_train_score,
+            verbose=self.verbose,
+        )
+        n_fits = len(candidates) * len(splits)
+        with SearchProgress(self, X, y, n_fits, refits=bool(self.refit)) as progress:
+            with progress.search():
+                out = self._evaluate(evaluation, progress.report)
+            _warn_or_raise_about_fit_failures(out, self.error_score)
+            if callable(self.scoring):
+                _insert_error_scores(out, self.error_score)
+            results = self._format_results(candidates, len(splits), out)
+            self.multimetric_ = isinstance(out[0]["test_scores"], dict)
+            if callable(self.scoring) and self.multimetric_:
+                self._check_refit_for_multimetric(out[0]["test_scores"])
+                refit_metric = self.refit
+            if self.refit or not self.multimetric_:
+                self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+                if not callable(self.refit):
+                    self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
+                self.best_params_ = results["params"][self.best_index_]
+            if self.refit:
+                self.best_estimator_ = clone(evaluation.estimator).set_params(
+                    **clone(self.best_params_, safe=False)
+                )
+                start = time.time()
+                with progress.refit(self.best_estimator_):
+                    self.best_estimator_.fit(X, y, **routed.estimator.fit)
+                self.refit_time_ = time.time() - start
+                if hasattr(self.best_estimator_, "feature_names_in_"):
+                    self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
+        self.cv_results_ = results
+        self.n_splits_ = len(splits)
+        return self
+
+    def _evaluate(
+        self: Any, evaluation: _Evaluation, report: Callable[[float], None]
+    ) -> list[dict]:
+        """Results of all cells, by candidate and then by split."""
+        n_candidates, n_splits = len(evaluation.candidates), len(evaluation.splits)
+        cells = [(c, s) for c in range(n_candidates) for s in range(n_splits)]
+        if not cells:
+            raise ValueError(
+                f"No fits were performed: there are {n_candidates} candidates and {n_splits} "
+                f"splits. Give at least one of each."
+            )
+        n_shards = min(effective_n_jobs(self.n_jobs), len(cells))
+        if n_shards == 1:
+            done = evaluation.run(cells, report)
+        else:
+            # Cells of one split stay together: the fewer splits a shard has, the fewer
+            # transformers it fits and the more its networks share.
+            cells.sort(key=lambda cell: cell[1])
+            shards = [cells[k] for k in _even_slices(len(cells), n_shards)]
+            parallel = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)
+            done = []
+            for part in parallel(delayed(evaluation.run)(shard) for shard in shards):
+                done += part
+                report(len(part))
+        by_cell = dict(done)
+        return [by_cell[cell] for cell in sorted(by_cell)]
+
+
+def _even_slices(n_items: int, n_parts: int) -> list[slice]:
+    edges = np.linspace(0, n_items, n_parts + 1).astype(int)
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+class StackedGridSearchCV(_StackedSearch, GridSearchCV):
+    """``GridSearchCV`` for the networks of skreg, the grid trained as a few large networks.
+
+    Parameters, attributes and methods are those of
+    :class:`sklearn.model_selection.GridSearchCV`, and so are the results, to rounding. Every
+    candidate is trained on every split as it would be alone, with the same batches and the
+    same stopping, but side by side with others: candidates that share an architecture form
+    a stack, whose members may differ in `alpha`, `l1_ratio`, `learning_rate_init`,
+    `momentum`, `random_state` and `tol` and in their rows. Parameters that change the
+    architecture or the way of training make separate stacks.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A :class:`~skreg.RegularizedMLPRegressor` or
+        :class:`~skreg.RegularizedMLPClassifier`; a ``Pipeline`` that ends in one; or a
+        ``TransformedTargetRegressor`` around either. Transformers are fitted once per split
+        and setting of their own parameters.
+    param_grid : dict or list of dicts
+        Lists of values by parameter name.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        How to score on the held-out rows; several metrics need `refit`.
+    n_jobs : int or None, default=None
+        None trains in this process, with as many threads as torch has
+        (``torch.get_num_threads()``). A number divides the stacks among that many processes
+        of joblib's backend, each sent the data once: with
+        ``joblib.parallel_config("dask")`` they run on the workers of a Dask cluster.
+    refit : bool, str or callable, default=True
+        Whether, by which metric or by which rule to fit the best candidate on all rows.
+    cv : int, cross-validation generator or iterable, default=None
+        The splits; None is five folds.
+    verbose : int, default=0
+        1 prints how far the search is and when it will end, 2 every score too.
+    pre_dispatch : int or str, default="2*n_jobs"
+        How many shards joblib is given at once.
+    error_score : "raise" or numeric, default=np.nan
+        The score where a fit fails.
+    return_train_score : bool, default=False
+        Whether to score on the training rows too.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarray
+        As in ``GridSearchCV``. The fit times of a stack's members are its time, shared out
+        evenly.
+    best_estimator_ : estimator
+        Fitted on all rows, if `refit`.
+    best_score_ : float
+        Mean score of the best candidate.
+    best_params_ : dict
+        Its parameters.
+    best_index_ : int
+        Its place in `cv_results_`.
+    scorer_ : function or dict
+        What scored.
+    n_splits_ : int
+        Number of splits.
+    refit_time_ : float
+        Seconds, if `refit`.
+    multimetric_ : bool
+        Whether there are several metrics.
+    classes_, n_features_in_, feature_names_in_
+        Those of `best_estimator_`.
+
+    See Also
+    --------
+    StackedRandomizedSearchCV : The same for candidates drawn at random.
+    sklearn.model_selection.GridSearchCV : For any estimator, one fit at a time.
+
+    Notes
+    -----
+    A member that has converged leaves its stack; one whose training diverges is fitted
+    alone, with the warning or error that a plain fit would give. Estimators with skorch
+    `callbacks`, or that print (`verbose`), are fitted alone as well.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import scale
+    >>> from skreg import RegularizedMLPClassifier, StackedGridSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = RegularizedMLPClassifier(
+    ...     (16,), penalty="l1", learning_rate_init=0.02, max_iter=500, random_state=0
+    ... )
+    >>> grid = {"alpha": [0.001, 0.01, 0.1], "random_state": [0, 1]}
+    >>> search = StackedGridSearchCV(network, grid).fit(scale(X), y)
+    >>> search.best_params_["alpha"], round(float(search.best_score_), 2)
+    (0.001, 0.97)
+    """
+
+    def _candidates(self) -> Iterable[dict]:
+        return ParameterGrid(self.param_grid)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, **params: Any) -> StackedGridSearchCV:
+        return super().fit(X, y, **params)
+
+
+class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
+    """``RandomizedSearchCV`` for the networks of skreg, trained as a few large networks.
+
+    Parameters, attributes and methods are those of
+    :class:`sklearn.model_selection.RandomizedSearchCV`; how candidates are trained, what
+    `estimator`, `n_jobs` and `verbose` mean, and what makes a stack is as in
+    :class:`StackedGridSearchCV`.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        As in :class:`StackedGridSearchCV`.
+    param_distributions : dict or list of dicts
+        Distributions to draw from (objects with ``rvs``), or lists, by parameter name.
+    n_iter : int, default=10
+        Candidates to draw.
+    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
+        As in :class:`StackedGridSearchCV`.
+    random_state : int, RandomState instance or None, default=None
+        Draws the candidates.
+
+    See Also
+    --------
+    StackedGridSearchCV : The same for all combinations of given values.
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import scale
+    >>> from skreg import RegularizedMLPClassifier, StackedRandomizedSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = RegularizedMLPClassifier(
+    ...     (16,), penalty="l1", learning_rate_init=0.02, max_iter=500, random_state=0
+    ... )
+    >>> search = StackedRandomizedSearchCV(
+    ...     network, {"alpha": loguniform(1e-4, 1)}, n_iter=8, random_state=0
+    ... ).fit(scale(X), y)
+    >>> bool(search.best_score_ > 0.95)
+    True
+    """
+
+    def _candidates(self) -> Iterable[dict]:
+        return ParameterSampler(
+            self.param_distributions, self.n_iter, random_state=self.random_state
+        )
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, **params: Any) -> StackedRandomizedSearchCV:
+        return super().fit(X, y, **params)
