@@ -127,7 +127,9 @@ class _SingleOutputLayer(_StackedLayer):
 
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
         super().__init__(weight, bias, *gradients)
-        self._row, self._row_gradient = self.weight.mT, self.weight_gradient.mT
+        # Views and not transposes: of an axis of length 1 the strides matter to bmm.
+        self._row = weight.view(len(weight), 1, -1)
+        self._row_gradient = torch.empty_like(self._row)
 
     def forward(self, x: Tensor, out: Tensor, scratch: Tensor) -> None:
         if x.ndim == 2:
@@ -143,6 +145,7 @@ class _SingleOutputLayer(_StackedLayer):
             torch.mm(delta[..., 0], x, out=self._row_gradient[:, 0])
         else:
             torch.bmm(delta.mT, x, out=self._row_gradient)
+        self.weight_gradient.copy_(self._row_gradient.mT)
         torch.sum(delta, 1, out=self.bias_gradient)
 
     def pass_down(self, delta: Tensor, out: Tensor) -> None:

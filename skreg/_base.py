@@ -28,6 +28,7 @@ from torch import Tensor
 from skreg._callbacks import CallbackSupportMixin, fit_tasks
 from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
+from skreg._parallel import threads_worth
 from skreg._progress import Progress
 from skreg._validation import (
     check_hidden_layer_sizes,
@@ -282,19 +283,20 @@ class BaseRegularizedMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _train(self, job: FitJob) -> None:
         """Train the net that was prepared, and publish what came of it."""
-        try:
-            self.net_.train_on(job.train, job.valid, epochs=1 if job.incremental else None)
-        except Exception:
-            self._forget_failed_fit(job.resume)
-            raise
-        residual = 0.0
+        with threads_worth(self.net_.multiplications(len(job.train))):
+            try:
+                self.net_.train_on(job.train, job.valid, epochs=1 if job.incremental else None)
+            except Exception:
+                self._forget_failed_fit(job.resume)
+                raise
+            residual = 0.0
+            if not (job.incremental or self.net_.interrupted_ or self.net_.converged_.all()):
+                residual = self.net_.optimality_residual(job.train).max()
         if self.net_.interrupted_:
             warn_caller(
                 f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
                 f"estimator holds the best weights so far."
             )
-        elif not (job.incremental or self.net_.converged_.all()):
-            residual = self.net_.optimality_residual(job.train).max()
         self._conclude(residual)
 
     def _forget_failed_fit(self, resume: bool) -> None:

@@ -22,7 +22,6 @@ from torch import Tensor
 from skreg._backprop import Backprop
 from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
-from skreg._parallel import threads_worth
 from skreg._passes import mean_losses, mean_losses_and_gradients
 from skreg._progress import MAX_RESCUES, Progress
 from skreg._validation import warn_caller
@@ -87,11 +86,6 @@ class Loop:
             If it diverges all the same.
         """
         epochs = self.max_epochs if epochs is None else epochs
-        with threads_worth(self._multiplications(len(train))):
-            self._train_for(epochs, train, valid)
-        return self
-
-    def _train_for(self, epochs: int, train: TensorData, valid: TensorData | None) -> None:
         self.begin(train, valid)
         try:
             while self.n_epochs_ < epochs and not self.done_.all():
@@ -110,8 +104,9 @@ class Loop:
         except KeyboardInterrupt:
             self.interrupted_ = True
         self.end()
+        return self
 
-    def _multiplications(self, n_samples: int) -> int:
+    def multiplications(self, n_samples: int) -> int:
         """How many the largest product of a step has; on a GPU the host has none to do."""
         if self.module_.weight.is_cuda:
             return 0

@@ -33,7 +33,9 @@ def test_sample_weights_are_scaled_to_a_mean_of_one():
 
 def test_a_mean_of_many_float32_weights_loses_no_digits():
     weights = np.full(3_000_000, 0.1, dtype=np.float32)
-    scaled = TensorData(np.zeros((3_000_000, 1), np.float32), None, weights).streams[0].sample_weight
+    scaled = (
+        TensorData(np.zeros((3_000_000, 1), np.float32), None, weights).streams[0].sample_weight
+    )
     assert (scaled - 1).abs().max() < 1e-6
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
+from skreg._backprop import Backprop
 from skreg.losses import (
     AbsoluteError,
     CallableLoss,
@@ -18,7 +19,6 @@ from skreg.losses import (
     Quantile,
     SquaredError,
 )
-from skreg._backprop import Backprop
 from skreg.modules import ACTIVATIONS, MLP, penalized_parameters
 
 
