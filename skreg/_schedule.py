@@ -158,9 +158,11 @@ def _members_at_once(task: Task) -> int:
     try:
         hidden = check_hidden_layer_sizes(estimator.hidden_layer_sizes)
         device = resolve_device(estimator.device)
-        batch = estimator._batch_size(X.shape[0])
     except (ValueError, TypeError):
         return 1  # fitting it will say what is wrong
+    batch = X.shape[0]
+    if estimator.solver != "fista":
+        batch = min(batch, 200 if estimator.batch_size == "auto" else estimator.batch_size)
     n_outputs = np.shape(task.y)[1] if np.ndim(task.y) > 1 else 1
     itemsize = 4 if X.dtype == np.float32 else 8
     sizes = np.array([X.shape[1], *hidden, n_outputs])
