@@ -113,15 +113,22 @@ class Loop:
         rows = n_samples if isinstance(self.optimizer_, FISTA) else self.batch_size
         return min(rows, n_samples) * max(weight.numel() for weight in self.module_.weights)
 
-    def begin(self, train: TensorData, valid: TensorData | None) -> None:
-        """Make ready for `run_epoch` on these rows."""
+    def begin(
+        self, train: TensorData, valid: TensorData | None, *, keep_best: bool = True
+    ) -> None:
+        """Make ready for `run_epoch` on these rows.
+
+        Without `keep_best` the best weights are kept only where validation scores them:
+        nobody goes back to them after an interrupt or a divergence.
+        """
         self._train, self._valid = train.to(self.device), valid and valid.to(self.device)
-        self._best_state = self._copy_state()
+        self.validates_ = valid is not None and self.scorer is not None
+        self._keeps_best = keep_best or self.validates_
+        self._best_state = self._copy_state() if self._keeps_best else {}
         self.n_epochs_ = 0
         self.converged_ = np.zeros(self.module_.n_members, dtype=bool)
         self.interrupted_ = False
         self._first_epoch = len(self.data_losses_)
-        self.validates_ = valid is not None and self.scorer is not None
         for shuffler in self.shufflers:
             shuffler.restart()
         self._per_batch = self.listens_to_batches()
@@ -163,7 +170,7 @@ class Loop:
             out of patience with a loss far above the one they began with. If all blew up,
             nothing is recorded.
         """
-        start = self._copy_state()
+        start = self._copy_state() if self._keeps_best and not self.validates_ else {}
         penalty = self.penalty_values()
         self.module_.train()
         data_loss = self._train_epoch()
@@ -189,7 +196,8 @@ class Loop:
             merits, state = scores, self._copy_state()
             self.scores_.append(scores)
         improved = self.progress.update(merits, len(self._train))
-        self._keep_best(state, improved)
+        if self._keeps_best:
+            self._keep_best(state, improved)
         self.converged_ |= ~self.progress.running
         if isinstance(self.optimizer_, FISTA):
             self.converged_ |= self._fista_converged()
@@ -206,12 +214,17 @@ class Loop:
             self.module_.load_state_dict(self._best_state)
         train = self._train
         self._best_state = {}
-        self._backprop = None
-        del self._train_epoch, self._train, self._valid
-        self.optimizer_.zero_grad(set_to_none=True)
+        self.let_go()
+        del self._train, self._valid
         self.module_.eval()
         if self.callbacks_:
             self.notify("on_train_end", X=train.X, y=train.y)
+
+    def let_go(self) -> None:
+        """Free what only training needs."""
+        self._backprop = None
+        self.optimizer_.zero_grad(set_to_none=True)
+        del self._train_epoch
 
     @property
     def done_(self) -> np.ndarray:

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skreg._backprop import Backprop
 from skreg._data import TensorData
+from skreg.modules import MLP
 
 # Rows per forward pass where there is nothing to learn from them: past the size at which
-# larger products get faster.
+# larger products get faster. And the numbers that the rows, or a layer of all members, may
+# have: what that takes is little beside anything worth training.
 _FORWARD_ROWS = 8192
-_FORWARD_NUMBERS = 2**24
+_FORWARD_NUMBERS = 2**22
 
 
-def raw_outputs(module: nn.Module, data: TensorData, device: torch.device | str) -> Tensor:
+def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Tensor:
     """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs).
 
     Rows move to the device a batch at a time: predicting on more than the device holds is no
@@ -27,14 +29,14 @@ def raw_outputs(module: nn.Module, data: TensorData, device: torch.device | str)
     """
     module.eval()
     with torch.inference_mode():
-        batches = (X.to(device) for X, _, _ in data.batches(_rows_at_once(data)))
+        batches = (X.to(device) for X, _, _ in data.batches(_rows_at_once(data, module)))
         return torch.cat([module(X) for X in batches], 1)
 
 
 def mean_losses(backprop: Backprop, data: TensorData, batch_size: int) -> Tensor:
     """Return the mean data loss of each member over all rows, shape (n_members,)."""
     total = backprop.module.weight.new_zeros(backprop.module.n_members)
-    for batch in data.batches(_full_batch_rows(data, batch_size)):
+    for batch in data.batches(_full_batch_rows(data, backprop.module, batch_size)):
         total += backprop.losses(*batch) * (batch[0].shape[-2] / len(data))
     return total
 
@@ -48,7 +50,7 @@ def mean_losses_and_gradients(
     """
     total = backprop.module.weight.new_zeros(backprop.module.n_members)
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
-    for batch in data.batches(_full_batch_rows(data, batch_size)):
+    for batch in data.batches(_full_batch_rows(data, backprop.module, batch_size)):
         share = batch[0].shape[-2] / len(data)
         total += backprop(*batch) * share
         for gradient, parameter in zip(gradients, parameters, strict=True):
@@ -58,11 +60,14 @@ def mean_losses_and_gradients(
     return total, gradients
 
 
-def _full_batch_rows(data: TensorData, batch_size: int) -> int:
+def _full_batch_rows(data: TensorData, module: MLP, batch_size: int) -> int:
+    rows = _rows_at_once(data, module)
     # Sparse rows are made dense no more at a time than in training.
-    return min(batch_size, _rows_at_once(data)) if data.is_sparse else _rows_at_once(data)
+    return min(batch_size, rows) if data.is_sparse else rows
 
 
-def _rows_at_once(data: TensorData) -> int:
-    numbers = data.n_features * len(data.streams)
+def _rows_at_once(data: TensorData, module: MLP) -> int:
+    copies_of_rows = 1 if len(data.streams) == 1 else module.n_members
+    widest = max(*module.hidden_layer_sizes, module.n_outputs, 1)
+    numbers = max(copies_of_rows * data.n_features, module.n_members * widest)
     return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // numbers))

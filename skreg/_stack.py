@@ -81,7 +81,7 @@ def train_together(
     present = list(range(len(nets)))
     residuals: list[float | None] = [None] * len(nets)
     stack, rows, held_out = join(nets, train, valid)
-    stack.begin(rows, held_out)
+    stack.begin(rows, held_out, keep_best=False)
     while stack.n_epochs_ < stack.max_epochs:
         blew_up, rose = stack.run_epoch()
         on_epoch(len(present))
@@ -110,6 +110,8 @@ def train_together(
         stack.prepare_steps()
     if stack.validates_:
         stack.module_.load_state_dict(stack._best_state)
+    stack._best_state = {}
+    stack.let_go()
     last = stack.optimality_residual(stack._train).tolist()
     for place, member in enumerate(present):
         hand_back(stack, place, nets[member])
@@ -198,7 +200,7 @@ def _copy_generator(generator: torch.Generator) -> torch.Generator:
 def hand_back(stack: RegularizedNet, place: int, net: RegularizedNet) -> None:
     """Give a member back to the net it came from, as if that had been trained alone."""
     copy_members(net, stack, [place])
-    if stack.validates_:
+    if stack.validates_ and stack._best_state:
         net.module_.load_state_dict(net._best_state)
     net._best_state = {}
     net.module_.eval()
@@ -224,7 +226,7 @@ def copy_members(
     target.converged_ = source.converged_[chosen]
     target.n_epochs_, target._first_epoch = source.n_epochs_, source._first_epoch
     target.validates_, target.interrupted_ = source.validates_, False
-    target._per_batch = False
+    target._per_batch, target._keeps_best = False, source._keeps_best
     for shuffler, member in zip(target.shufflers, chosen, strict=True):
         shuffler.go_on_from(source.shufflers[member])
     if source._generators:

@@ -84,9 +84,9 @@ class Penalty(BaseEstimator, ABC):
         """Apply the proximal operator with the step 1/metric to `weight`, in place.
 
         What :meth:`prox` does, for an optimizer that knows its metric and not its step: a
-        penalty may save passes over the weights here.
+        penalty may save passes over the weights here, and memory by writing over `metric`.
         """
-        weight.copy_(self.prox(weight, metric.reciprocal()))
+        weight.copy_(self.prox(weight, metric.reciprocal_()))
 
     def _along_members(self, name: str, weight: Tensor) -> Any:
         """Parameter `name`, shaped to act along the leading axis of `weight`."""
@@ -154,7 +154,8 @@ class L1(Penalty):
         return soft_threshold(weight, step * self._along_members("alpha", weight))
 
     def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
-        soft_threshold(weight, self._along_members("alpha", weight) / metric, out=weight)
+        threshold = metric.reciprocal_().mul_(self._along_members("alpha", weight))
+        soft_threshold(weight, threshold, out=weight)
 
 
 class L2(Penalty):
@@ -196,7 +197,8 @@ class L2(Penalty):
         return shrink(weight, step * self._along_members("alpha", weight))
 
     def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
-        weight.div_((self._along_members("alpha", weight) / metric).add_(1.0))
+        step = metric.reciprocal_()
+        weight.div_(step.mul_(self._along_members("alpha", weight)).add_(1.0))
 
 
 class ElasticNet(Penalty):
@@ -251,7 +253,8 @@ class ElasticNet(Penalty):
 
     def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
         l1, l2 = self._strengths(weight)
-        soft_threshold(weight, l1 / metric, out=weight).div_((l2 / metric).add_(1.0))
+        step = metric.reciprocal_()
+        soft_threshold(weight, l1 * step, out=weight).div_(step.mul_(l2).add_(1.0))
 
 
 def _total(terms: Iterable[Tensor]) -> Tensor:
