@@ -18,7 +18,7 @@ from skreg.modules import MLP
 # larger products get faster. And the numbers that the rows, or a layer of all members, may
 # have: what that takes is little beside anything worth training.
 _FORWARD_ROWS = 8192
-_FORWARD_NUMBERS = 2**22
+_FORWARD_NUMBERS = 2**19
 
 
 def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Tensor:

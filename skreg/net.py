@@ -238,25 +238,30 @@ class RegularizedNet(Loop, NeuralNet):
             parameter = group["params"][0]
             group["lr"] = parameter.new_tensor(rates) if shared is None else shared
 
-    def record(self, epoch: int, *, show: bool = True) -> None:
+    def record(self, epoch: int) -> None:
         """Write an epoch of the curves to the history's last row; print it if `verbose`."""
-        entries = {"data_loss": self.data_losses_[epoch], "penalty": self.penalties_[epoch]}
-        entries["train_loss"] = entries["data_loss"] + entries["penalty"]
-        if self.validates_:
-            entries["valid_score"] = self.scores_[epoch]
-        for name, values in entries.items():
-            self.history.record(name, values.item() if len(values) == 1 else values.tolist())
-        if show and self.verbose:
-            shown = ", ".join(f"{k} = {np.mean(v):.6f}" for k, v in entries.items())
+        row = self._row_of(epoch)
+        for name, value in row.items():
+            self.history.record(name, value)
+        if self.verbose:
+            shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")
 
     def rewrite_history(self) -> None:
         """Make the history say what the curves say, after they came from elsewhere."""
         self.history.clear()
-        for epoch in range(len(self.data_losses_)):
-            self.history.new_epoch()
-            self.history.record("epoch", epoch + 1)
-            self.record(epoch, show=False)
+        # As skorch's own methods would, without going through the whole history for each.
+        self.history.extend(
+            {"batches": [], "epoch": epoch + 1, **self._row_of(epoch)}
+            for epoch in range(len(self.data_losses_))
+        )
+
+    def _row_of(self, epoch: int) -> dict[str, Any]:
+        data_loss, penalty = self.data_losses_[epoch], self.penalties_[epoch]
+        row = {"data_loss": data_loss, "penalty": penalty, "train_loss": data_loss + penalty}
+        if self.validates_:
+            row["valid_score"] = self.scores_[epoch]
+        return {k: v.item() if len(v) == 1 else v.tolist() for k, v in row.items()}
 
     # ------------------------------------------------------------------ pickling
 
