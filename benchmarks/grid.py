@@ -108,9 +108,8 @@ def compare(peer, case, n_alphas, epochs, repeats):
 def print_peers(quick, rate):
     repeats = 1 if quick else 3
     print("milliseconds for one network and epoch\n")
-    print(
-        f"{'rows x features, hidden, batch':<36}{'peer':>10}{'skreg':>8}{'ratio':>8}{'of rate':>9}"
-    )
+    columns = f"{'peer':>10}{'skreg':>8}{'ratio':>8}{'of rate':>9}"
+    print(f"{'rows x features, hidden, batch':<36}{columns}")
     for name, peer, n_alphas, cases in (
         (
             "MLPRegressor",

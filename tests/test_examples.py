@@ -2,6 +2,9 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +40,17 @@ def test_quickstart_prints_its_table_and_draws_its_figure(tmp_path, monkeypatch,
         assert l1 > 50
         assert elastic_net > 50
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # what Dask leaves open is its own
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_distributed_search_runs_on_a_cluster_and_draws_its_figure(tmp_path):
+    # As a script, in a process of its own: its workers import it anew.
+    script = tmp_path / "plot_distributed_search.py"
+    shutil.copy(ROOT / "examples" / script.name, script)
+    command = [sys.executable, str(script)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "60 networks on 2 workers" in shown
+    assert float(re.search(r"accuracy ([\d.]+)", shown).group(1)) > 0.95
+    assert script.with_suffix(".png").stat().st_size > 10_000
