@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("block", README_BLOCKS, ids=["estimator", "own loop"])
+@pytest.mark.parametrize("block", README_BLOCKS, ids=["estimator", "grid", "own loop"])
 def test_readme_block_runs_and_shows_sparsity(block, capsys):
     exec(compile(block, "README.md", "exec"), {})
     shown = capsys.readouterr().out
