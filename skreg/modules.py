@@ -15,8 +15,8 @@ torch.Size([3, 4, 1])
 torch.Size([3, 4, 1])
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``
-with the same seed. :class:`Backprop` is its gradient by hand: the same numbers as autograd's
-without a graph to record, in buffers that are allocated once.
+with the same seed. :class:`Forward` is its output and :class:`Backprop` its gradient by hand:
+the same numbers as autograd's without a graph to record, in buffers that are allocated once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from skreg.losses import Loss
 
-__all__ = ["MLP", "Backprop", "penalized_parameters"]
+__all__ = ["MLP", "Backprop", "Forward", "penalized_parameters"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
@@ -159,13 +159,13 @@ class MLP(nn.Module):
         """Views of a tensor like `weight` (its gradient, say), one a layer."""
         sizes = [fan_in * fan_out for fan_in, fan_out in self._shapes]
         return [
-            part.unflatten(1, shape)
-            for part, shape in zip(flat.split(sizes, 1), self._shapes, strict=True)
+            part.view(-1, *shape)
+            for part, shape in zip(flat.split_with_sizes(sizes, 1), self._shapes, strict=True)
         ]
 
     def split_biases(self, flat: Tensor) -> list[Tensor]:
         """Views of a tensor like `bias`, one a layer."""
-        return list(flat.split([fan_out for _, fan_out in self._shapes], 1))
+        return list(flat.split_with_sizes([fan_out for _, fan_out in self._shapes], 1))
 
     @torch.no_grad()
     def reset_parameters(
@@ -235,6 +235,62 @@ class MLP(nn.Module):
             f"activation={self.activation!r}, dropout={self.dropout}, "
             f"n_members={self.n_members})"
         )
+
+
+class Forward:
+    """Raw outputs of an :class:`MLP` in evaluation mode, over buffers allocated once.
+
+    The same as the module's own forward to rounding. That makes new tensors for every hidden
+    layer of every batch, and on many rows the system spends as long on handing out their
+    memory as the network does on its products; on a single row the calls are what costs, and
+    here there are few.
+
+    Parameters
+    ----------
+    module : MLP
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.modules import MLP, Forward
+    >>> module = MLP(3, (4,), 1, random_state=0)
+    >>> torch.allclose(Forward(module)(torch.eye(3)), module(torch.eye(3)))
+    True
+    """
+
+    def __init__(self, module: MLP) -> None:
+        self._n_members = module.n_members
+        # A single network goes without its member axis, as in Backprop.
+        self._single = module.n_members == 1
+        self._product = torch.addmm if self._single else torch.baddbmm
+        self._activate = ACTIVATIONS_IN_PLACE[module.activation]
+        weights = module.split_weights(module.weight.detach())
+        biases = module.split_biases(module.bias.detach())
+        self._weights = [w.squeeze(0) for w in weights] if self._single else weights
+        self._biases = biases if self._single else [b.unsqueeze(1) for b in biases]
+        self._n_rows = -1
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return raw outputs, shape (n_members, n_samples, n_outputs), in memory of their own.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_features) or (n_members, n_samples, n_features)
+        """
+        if not self._single and X.ndim == 2:
+            X = X.expand(self._n_members, -1, -1)
+        elif self._single and X.ndim == 3:
+            X = X[0]
+        if X.shape[-2] != self._n_rows:
+            self._n_rows = X.shape[-2]
+            rows = X.shape[:-1]
+            self._buffers = [X.new_empty((*rows, w.shape[-1])) for w in self._weights[:-1]]
+        hidden = X
+        layers = zip(self._weights, self._biases, self._buffers, strict=False)
+        for weight, bias, buffer in layers:
+            hidden = self._activate(self._product(bias, hidden, weight, out=buffer))
+        raw = self._product(self._biases[-1], hidden, self._weights[-1])
+        return raw.unsqueeze(0) if self._single else raw
 
 
 class Backprop:

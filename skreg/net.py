@@ -31,7 +31,7 @@ from skreg._fista import FISTA
 from skreg._progress import MAX_RESCUES, Progress
 from skreg._validation import warn_caller
 from skreg.losses import Loss
-from skreg.modules import MLP, Backprop, penalized_parameters
+from skreg.modules import MLP, Backprop, Forward, penalized_parameters
 from skreg.optim import optimality_residual
 from skreg.penalties import Penalty
 
@@ -460,10 +460,10 @@ class RegularizedNet(NeuralNet):
 
     def raw_outputs(self, data: TensorData) -> Tensor:
         """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
-        self.module_.eval()
         with torch.inference_mode():
-            batches = (X.to(self.device) for X, _, _ in data.batches(_rows_at_once(data)))
-            return torch.cat([self.module_(X) for X in batches], 1)
+            forward, at_once = Forward(self.module_), _rows_at_once(data)
+            outputs = [forward(X.to(self.device)) for X, _, _ in data.batches(at_once)]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
     def _set_learning_rates(self) -> None:
         # "constant" is left alone after the start: a skorch LRScheduler may be at work.
