@@ -24,6 +24,7 @@ from sklearn.utils._tags import Tags
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
+from skreg._compact_mixin import CompactMixin
 from skreg._data import TensorData
 from skreg._fista import FISTA
 from skreg._progress import Progress
@@ -53,7 +54,7 @@ def solver_is_stochastic(estimator: BaseRegularizedMLP) -> bool:
     return True
 
 
-class BaseRegularizedMLP(BaseEstimator, ABC):
+class BaseRegularizedMLP(CompactMixin, BaseEstimator, ABC):
     """Parameters, fitting and fitted attributes of the regressor and the classifier."""
 
     _parameter_constraints: dict = {
@@ -92,7 +93,6 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         "verbose": ["verbose"],
     }
 
-    net_: RegularizedNet
     _dtype: np.dtype
     _random_state: np.random.RandomState
 
@@ -225,6 +225,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             self._random_state = private_random_state(self.random_state)
         if resume:
             self._check_same_architecture(hidden_layer_sizes, self._count_outputs(target))
+            X = self._pick_inputs_to_train_on(X)
         else:
             self._dtype = X.dtype
             self.n_outputs_ = self._count_outputs(target)
@@ -249,6 +250,8 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
             )
             if previous:
                 self.net_.continue_curves(previous)
+            else:
+                self._inputs = self._full_layer_sizes = None
 
         try:
             train, valid = self._split(X, y, target, sample_weight, device)
@@ -422,7 +425,8 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
     def _check_same_architecture(self, hidden_layer_sizes: tuple, n_outputs: int) -> None:
         module = self.net_.module_
         wanted = (hidden_layer_sizes, n_outputs, self.activation, self.dropout)
-        have = (module.hidden_layer_sizes, module.n_outputs, module.activation, module.dropout)
+        sizes = self._full_layer_sizes or module.hidden_layer_sizes
+        have = (sizes, module.n_outputs, module.activation, module.dropout)
         if wanted != have:
             names = ("hidden_layer_sizes", "outputs", "activation", "dropout")
             changed = ", ".join(
@@ -492,7 +496,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         """Share of the penalized weights that are exactly zero."""
         penalized = [_to_numpy(weight) for weight in self._fitted_net().penalized_weights()]
         zeros = sum(int((weight == 0).sum()) for weight in penalized)
-        return zeros / sum(weight.size for weight in penalized)
+        return zeros / max(1, sum(weight.size for weight in penalized))
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -506,7 +510,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         reach = 1.0
         for weight in reversed(self.coefs_):
             reach = np.abs(weight.astype(np.float64)) @ (reach * np.ones(weight.shape[1]))
-        return np.asarray(reach)
+        return self._by_feature(np.asarray(reach))
 
     @property
     def selected_features_(self) -> np.ndarray:
@@ -518,7 +522,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         reaches = np.ones(self._fitted_module().n_outputs, dtype=bool)
         for weight in reversed(self.coefs_):
             reaches = (weight[:, reaches] != 0).any(axis=1)
-        return reaches
+        return self._by_feature(reaches)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in vars(self)
@@ -542,7 +546,7 @@ class BaseRegularizedMLP(BaseEstimator, ABC):
         X = validate_data(self, X, accept_sparse="csr", dtype=self._dtype, reset=False)
         # Rows move to the device a batch at a time: predicting on more than the device
         # holds is no reason to fail.
-        return self.net_.raw_outputs(TensorData(X, None))[0].cpu()
+        return self.net_.raw_outputs(TensorData(self._pick_inputs(X), None))[0].cpu()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -159,7 +159,7 @@ class MLP(nn.Module):
         """Views of a tensor like `weight` (its gradient, say), one a layer."""
         sizes = [fan_in * fan_out for fan_in, fan_out in self._shapes]
         return [
-            part.view(-1, *shape)
+            part.view(len(flat), *shape)
             for part, shape in zip(flat.split_with_sizes(sizes, 1), self._shapes, strict=True)
         ]
 
@@ -188,7 +188,7 @@ class MLP(nn.Module):
         factor = 2.0 if self.activation == "logistic" else 6.0
         layers = []
         for fan_in, fan_out in self._shapes:
-            bound = np.sqrt(factor / (fan_in + fan_out))
+            bound = np.sqrt(factor / max(1, fan_in + fan_out))  # sizes may be 0: see _compact
             weight = rng.uniform(-bound, bound, (fan_in, fan_out))
             layers.append((weight, rng.uniform(-bound, bound, fan_out)))
         return layers

@@ -558,4 +558,4 @@ def _listens_to_batches(named_callback: tuple[str, Callback]) -> bool:
 
 
 def _rows_at_once(data: TensorData) -> int:
-    return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // data.X.shape[1]))
+    return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // max(1, data.X.shape[1])))

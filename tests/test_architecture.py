@@ -17,9 +17,10 @@ LAYERS = [
     {"_prox", "_data", "_progress", "_validation"},
     {"penalties", "losses"},
     {"modules"},
-    {"optim"},
+    {"optim", "_compact"},
     {"_fista"},
     {"net"},
+    {"_compact_mixin"},
     {"_base"},
     {"_regressor", "_classifier"},
     {"__init__"},
@@ -84,5 +85,6 @@ def test_every_module_is_tested(module):
         "_classifier": ["test_estimators.py", "test_linear_limit.py"],
         "_validation": ["test_estimators.py"],
         "_fista": ["test_optim.py"],
+        "_compact_mixin": ["test_compact.py"],
     }.get(module, [])
     assert any((TESTS / name).exists() for name in names)
