@@ -249,6 +249,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             self._random_state = private_random_state(self.random_state)
         if resume:
             self._check_same_architecture(hidden_layer_sizes, self._count_outputs(target))
+            X = self._pick_inputs_to_train_on(X)
         else:
             self._dtype = X.dtype
             self.n_outputs_ = self._count_outputs(target)
@@ -273,6 +274,8 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             )
             if previous:
                 self.net_.continue_curves(previous)
+            else:
+                self._inputs = self._full_layer_sizes = None
 
         try:
             train, valid = self._split(X, y, target, sample_weight)
@@ -453,7 +456,8 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
     def _check_same_architecture(self, hidden_layer_sizes: tuple, n_outputs: int) -> None:
         module = self.net_.module_
         wanted = (hidden_layer_sizes, n_outputs, self.activation, self.dropout)
-        have = (module.hidden_layer_sizes, module.n_outputs, module.activation, module.dropout)
+        sizes = self._full_layer_sizes or module.hidden_layer_sizes
+        have = (sizes, module.n_outputs, module.activation, module.dropout)
         if wanted != have:
             names = ("hidden_layer_sizes", "outputs", "activation", "dropout")
             changed = ", ".join(
@@ -519,7 +523,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         X = validate_data(self, X, accept_sparse="csr", dtype=self._dtype, reset=False)
         # Rows move to the device a batch at a time: predicting on more than the device
         # holds is no reason to fail.
-        return self.net_.raw_outputs(TensorData(X, None))[0].cpu()
+        return self.net_.raw_outputs(TensorData(self._pick_inputs(X), None))[0].cpu()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

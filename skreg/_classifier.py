@@ -166,10 +166,10 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         Class labels; for multilabel targets the indices of the labels.
 
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer.
+        Weights of each layer; after `compact` those that are left.
 
     intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer.
+        Biases of each layer; after `compact` those that are left.
 
     sparsity_ : float
         Share of the penalized weights that are exactly zero.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from skreg._compact_mixin import CompactMixin
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
 __all__ = ["FittedNetwork"]
 
 
-class FittedNetwork:
+class FittedNetwork(CompactMixin):
     """Fitted attributes of an estimator whose network is in ``net_``."""
 
     net_: RegularizedNet
@@ -31,7 +32,7 @@ class FittedNetwork:
         """Share of the penalized weights that are exactly zero."""
         penalized = [_to_numpy(weight) for weight in self._fitted_net().penalized_weights()]
         zeros = sum(int((weight == 0).sum()) for weight in penalized)
-        return zeros / sum(weight.size for weight in penalized)
+        return zeros / max(1, sum(weight.size for weight in penalized))
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -45,7 +46,7 @@ class FittedNetwork:
         reach = 1.0
         for weight in reversed(self.coefs_):
             reach = np.abs(weight.astype(np.float64)) @ (reach * np.ones(weight.shape[1]))
-        return np.asarray(reach)
+        return self._by_feature(np.asarray(reach))
 
     @property
     def selected_features_(self) -> np.ndarray:
@@ -57,7 +58,7 @@ class FittedNetwork:
         reaches = np.ones(self._fitted_module().n_outputs, dtype=bool)
         for weight in reversed(self.coefs_):
             reaches = (weight[:, reaches] != 0).any(axis=1)
-        return reaches
+        return self._by_feature(reaches)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in vars(self)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skreg._backprop import Backprop
+from skreg._backprop import Backprop, Forward
 from skreg._data import TensorData
 from skreg.modules import MLP
 
@@ -27,10 +27,10 @@ def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Te
     Rows move to the device a batch at a time: predicting on more than the device holds is no
     reason to fail.
     """
-    module.eval()
     with torch.inference_mode():
-        batches = (X.to(device) for X, _, _ in data.batches(_rows_at_once(data, module)))
-        return torch.cat([module(X) for X in batches], 1)
+        forward, at_once = Forward(module), _rows_at_once(data, module)
+        outputs = [forward(X.to(device)) for X, _, _ in data.batches(at_once)]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
 
 def mean_losses(backprop: Backprop, data: TensorData, batch_size: int) -> Tensor:

@@ -176,10 +176,10 @@ class RegularizedMLPRegressor(RegressorMixin, BaseRegularizedMLP):
     Attributes
     ----------
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer.
+        Weights of each layer; after `compact` those that are left.
 
     intercepts_ : list of ndarray of shape (fan_out,)
-        Biases of each layer.
+        Biases of each layer; after `compact` those that are left.
 
     sparsity_ : float
         Share of the penalized weights that are exactly zero.

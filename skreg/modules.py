@@ -15,7 +15,7 @@ torch.Size([3, 4, 1])
 torch.Size([3, 4, 1])
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``
-with the same seed. Its gradient by hand stands in :mod:`skreg._backprop`.
+with the same seed. Its outputs and gradient by hand stand in :mod:`skreg._backprop`.
 """
 
 from __future__ import annotations
@@ -161,13 +161,13 @@ class MLP(nn.Module):
         """Views of a tensor like `weight` (its gradient, say), one a layer."""
         sizes = [fan_in * fan_out for fan_in, fan_out in self._shapes]
         return [
-            part.unflatten(1, shape)
-            for part, shape in zip(flat.split(sizes, 1), self._shapes, strict=True)
+            part.view(len(flat), *shape)
+            for part, shape in zip(flat.split_with_sizes(sizes, 1), self._shapes, strict=True)
         ]
 
     def split_biases(self, flat: Tensor) -> list[Tensor]:
         """Views of a tensor like `bias`, one a layer."""
-        return list(flat.split([fan_out for _, fan_out in self._shapes], 1))
+        return list(flat.split_with_sizes([fan_out for _, fan_out in self._shapes], 1))
 
     @torch.no_grad()
     def reset_parameters(
@@ -190,7 +190,7 @@ class MLP(nn.Module):
         factor = 2.0 if self.activation == "logistic" else 6.0
         layers = []
         for fan_in, fan_out in self._shapes:
-            bound = np.sqrt(factor / (fan_in + fan_out))
+            bound = np.sqrt(factor / max(1, fan_in + fan_out))  # sizes may be 0: see _compact
             weight = rng.uniform(-bound, bound, (fan_in, fan_out))
             layers.append((weight, rng.uniform(-bound, bound, fan_out)))
         return layers

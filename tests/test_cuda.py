@@ -117,6 +117,20 @@ def test_the_same_seed_gives_the_same_fit_on_cuda_and_leaves_its_generator_alone
 
 @needs_cuda
 @every_kind
+def test_compact_stays_on_cuda(estimator, y):
+    model = small(estimator, penalty="l1", alpha=0.05).fit(X, y)
+    compacted = model.compact()
+    assert compacted.net_.module_.weight.is_cuda
+    assert_allclose(
+        compacted.feature_importances_, model.feature_importances_, rtol=1e-3, atol=1e-6
+    )
+    assert_array_equal(compacted.selected_features_, model.selected_features_)
+    raw, expected = (m._raw_predict(X) for m in (compacted, model))
+    assert_allclose(raw, expected, rtol=1e-3, atol=1e-5)
+
+
+@needs_cuda
+@every_kind
 def test_sample_weights_partial_fit_and_warm_start_work_on_cuda(estimator, y):
     weights = (np.arange(200) % 3).astype(float)
     classes = {"classes": np.unique(y)} if estimator is RegularizedMLPClassifier else {}

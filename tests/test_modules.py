@@ -8,7 +8,7 @@ from hypothesis import given
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
-from skreg._backprop import Backprop
+from skreg._backprop import Backprop, Forward
 from skreg.losses import (
     AbsoluteError,
     CallableLoss,
@@ -35,6 +35,32 @@ def test_a_stack_computes_what_its_members_compute_alone(activation):
     for member, network in enumerate(alone):
         torch.testing.assert_close(stack(shared)[member], network(shared)[0])
         torch.testing.assert_close(stack(own)[member], network(own[member])[0])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(), (5,), (5, 3)])
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_forward_computes_what_the_module_does(n_members, sizes, activation):
+    mlp = MLP(
+        4,
+        sizes,
+        2,
+        activation=activation,
+        n_members=n_members,
+        random_state=[0] * n_members,
+        dtype=torch.float64,
+    )
+    x = torch.randn(
+        n_members, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    before = x.clone()
+    forward = Forward(mlp)
+    # Buffers are used again, and what was returned from them stays as it was.
+    batches = [x[:, :4], x[:, 4:8], x[:, 8:], x[0], x[0, :0]]
+    outputs = [forward(batch) for batch in batches]
+    for batch, raw in zip(batches, outputs, strict=True):
+        torch.testing.assert_close(raw, mlp(batch).detach())
+    assert torch.equal(x, before)
 
 
 def test_gradients_of_a_stack_are_those_of_its_members():

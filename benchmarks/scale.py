@@ -1,0 +1,134 @@
+"""How the time and the memory of one fit grow with rows, features and hidden neurons.
+
+Each line is a fresh process on one thread: imports and a fit of a few rows first, so that
+what torch and skorch load on their first use is not counted; then the data, made in place;
+then the fit. "peak" is the most memory the process ever held (ru_maxrss) less what it held
+before the data were made, as a multiple of the size of X and y: 1 is the data themselves.
+Adam with an L1 penalty, batches of 200, float32.
+
+    python benchmarks/scale.py [--epochs 2] [--float64]
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+ROWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+# Below this many rows what a fit costs whatever the data is still to be seen.
+PAST_OVERHEAD = 10_000
+
+
+def measure(n_samples, n_features, hidden, epochs, dtype, early_stopping):
+    """Time and memory of a fit in this process, printed as JSON."""
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+
+    from skreg import RegularizedMLPRegressor
+
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    rng = np.random.default_rng(0)
+
+    def make_data(n):
+        X = rng.standard_normal((n, n_features), dtype=dtype)
+        y = X[:, 0].copy()
+        y += X[:, 1]
+        return X, y
+
+    def fit(X, y):
+        model = RegularizedMLPRegressor(
+            (hidden,),
+            penalty="l1",
+            max_iter=epochs,
+            n_iter_no_change=np.inf,
+            early_stopping=early_stopping,
+            random_state=0,
+            device="cpu",
+        )
+        start = time.perf_counter()
+        model.fit(X, y)
+        return time.perf_counter() - start
+
+    fit(*make_data(200))
+    before = peak_bytes()
+    X, y = make_data(n_samples)
+    times = [fit(X, y)]
+    peak = peak_bytes() - before
+    while len(times) < 9 and sum(times) < 0.5:
+        times.append(fit(X, y))
+    size = X.nbytes + y.nbytes
+    print(json.dumps({"seconds": statistics.median(times), "peak": peak, "data": size}))
+
+
+def peak_bytes():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def run(n_samples, n_features, hidden, epochs, dtype, early_stopping=False):
+    sizes = map(str, (n_samples, n_features, hidden))
+    command = [sys.executable, __file__, "--one", *sizes, "--epochs", str(epochs)]
+    command += ["--float64"] * (dtype == "float64") + ["--early-stopping"] * early_stopping
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    output = subprocess.run(command, check=True, capture_output=True, env=environment).stdout
+    result = json.loads(output)
+    seconds, data, peak = result["seconds"], result["data"], result["peak"]
+    # A peak of a few megabytes is the allocator's, not the data's.
+    multiple = f"{peak / data:>11.2f}x" if data > 2**23 else f"{'-':>12}"
+    print(
+        f"{n_samples:>10,} {n_features:>9,} {hidden:>7,} {seconds * 1e3 / epochs:>15.1f}"
+        f" {data / 2**20:>10.1f} {peak / 2**20:>10.1f}{multiple}"
+        + ("  early stopping" if early_stopping else ""),
+        flush=True,
+    )
+    return seconds
+
+
+def slope(xs, ys):
+    """Of the least-squares line through the logarithms."""
+    xs, ys = [math.log(x) for x in xs], [math.log(y) for y in ys]
+    return statistics.linear_regression(xs, ys).slope
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--float64", action="store_true", help="in place of float32")
+    parser.add_argument("--early-stopping", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    epochs = arguments.epochs
+    dtype = "float64" if arguments.float64 else "float32"
+    if arguments.one:
+        measure(*arguments.one, epochs, dtype, arguments.early_stopping)
+        return
+
+    print(f"{dtype}, {epochs} epochs, one thread\n")
+    print(
+        f"{'rows':>10} {'features':>9} {'hidden':>7} {'ms an epoch':>15} {'data MiB':>10}"
+        f" {'peak MiB':>10}{'peak/data':>12}"
+    )
+    seconds = [run(n, 20, 50, epochs, dtype) for n in ROWS]
+    run(ROWS[-1], 20, 50, epochs, dtype, early_stopping=True)
+    print()
+    for n_features in (10, 100, 1_000, 5_000):
+        run(20_000, n_features, 50, epochs, dtype)
+    print()
+    for hidden in (10, 100, 1_000, 5_000):
+        run(20_000, 100, hidden, epochs, dtype)
+
+    past = [(n, s) for n, s in zip(ROWS, seconds, strict=True) if n >= PAST_OVERHEAD]
+    print(
+        f"\nslope of log time against log rows from {PAST_OVERHEAD:,} rows: "
+        f"{slope(*zip(*past, strict=True)):.2f} (linear is 1)"
+    )
+
+
+if __name__ == "__main__":
+    main()
