@@ -236,8 +236,8 @@ class TensorData:
         """
         at_once = batch_size
         if not self.is_sparse:
-            numbers = self.n_features * len(self.streams)
-            at_once *= max(1, _GATHERED_NUMBERS // (numbers * batch_size))
+            numbers = self.n_features * len(self.streams) * batch_size
+            at_once *= max(1, _GATHERED_NUMBERS // max(1, numbers))
         members = None
         if 1 < len(self.streams) < len(self.stream_of):
             members = torch.tensor(self.stream_of, device=self.device)

@@ -178,7 +178,8 @@ def test_small_and_independent():
         module.weight.zero_()
     small._random_state.rand()
     np.testing.assert_array_equal(model.predict(X), before)
-    assert small._random_state is small.net_.random_states[0] is not model._random_state
+    shuffler = small.net_.shufflers[0]
+    assert small._random_state is shuffler.random_state is not model._random_state
 
 
 def test_a_network_without_zeros_is_a_copy():
