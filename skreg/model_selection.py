@@ -98,11 +98,11 @@ class _Evaluation:
     ) -> list[tuple[tuple[int, int], dict]]:
         """Fit and score these (candidate, split) cells."""
         networks = [network_in(self._configured(index)) for index in {c for c, _ in cells}]
-        on_cpu = all(network.device in ("auto", "cpu") for network in networks)
-        on_cpu &= not torch.cuda.is_available()
-        tasks = fit_all(
-            self._windows(cells), torch.get_num_threads() if on_cpu else 1, on_progress
-        )
+        # A GPU is kept busy by one stack; on a CPU there is one for every thread.
+        host = ("cpu",) if torch.cuda.is_available() else ("auto", "cpu")
+        on_cpu = all(network.device in host for network in networks)
+        n_threads = torch.get_num_threads() if on_cpu else 1
+        tasks = fit_all(self._windows(cells), n_threads, on_progress)
         test_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 1))
         train_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 0))
         return [self._finish(task, test_rows, train_rows) for task in tasks]
