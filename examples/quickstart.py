@@ -1,8 +1,9 @@
 """Four networks for each of two data sets: no penalty, L2, L1 and elastic net.
 
 Each is a `Pipeline` of a `StandardScaler` and a network with one hidden layer of 32 neurons.
-`GridSearchCV` chooses the strength λ (`alpha`) of the penalty, and the rows held out at the
-start show how well the chosen network does on data it has not seen.
+`StackedGridSearchCV` chooses the strength λ (`alpha`) of the penalty: it trains the networks of
+a grid side by side. The rows held out at the start show how well the chosen network does on
+data it has not seen.
 
 What one sees: L2 makes the weights small, L1 makes most of them exactly zero and drops
 whole input features, elastic net does some of both. The table has the numbers, and
@@ -15,21 +16,20 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
 
 matplotlib.use("Agg")  # write the figure to a file, no window needed
 import matplotlib.pyplot as plt
 
 PENALTIES = {"none": None, "L2": "l2", "L1": "l1", "elastic net": "elasticnet"}
-# From strong to weak: of values of λ that score alike, GridSearchCV takes the first one.
+# From strong to weak: of values of λ that score alike, the search takes the first one.
 ALPHAS = np.logspace(-0.5, -3, 6)
 N_FOLDS = 5
 
@@ -69,7 +69,9 @@ def search_alpha(pipeline, penalty, X, y, progress):
 
     alpha_name = next(name for name in pipeline.get_params() if name.endswith("__alpha"))
     alphas = [0.0] if penalty is None else ALPHAS
-    search = GridSearchCV(pipeline, {alpha_name: alphas}, scoring=score_and_count, cv=N_FOLDS)
+    search = StackedGridSearchCV(
+        pipeline, {alpha_name: alphas}, scoring=score_and_count, cv=N_FOLDS
+    )
     return search.fit(X, y)
 
 
@@ -199,7 +201,6 @@ def draw_histogram(axis, weights, edges):
 
 
 def main():
-    torch.set_num_threads(1)  # networks as small as these gain nothing from more
     n_fits = 2 * N_FOLDS * (1 + (len(PENALTIES) - 1) * len(ALPHAS))
     with tqdm(total=n_fits, desc="grid search", unit="fit") as progress:
         cancer, cancer_rows = fit_all_penalties(make_classifier, load_breast_cancer, progress)

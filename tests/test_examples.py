@@ -29,7 +29,6 @@ def test_quickstart_prints_its_table_and_draws_its_figure(tmp_path, monkeypatch,
     monkeypatch.setattr(quickstart, "ALPHAS", np.array([0.03, 0.01]))
     monkeypatch.setattr(quickstart, "N_FOLDS", 2)
     monkeypatch.setattr(quickstart, "FIGURE", tmp_path / "quickstart.png")
-    monkeypatch.setattr(quickstart.torch, "set_num_threads", lambda n: None)
     quickstart.main()
     shown = capsys.readouterr().out
     rows = re.findall(r"^(?:none|L2|L1|elastic net) .*%", shown, re.MULTILINE)
