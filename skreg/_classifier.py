@@ -249,8 +249,7 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
 
-    # All classes there will be, where partial_fit was told.
-    _declared_classes: np.ndarray | None = None
+    _declared_classes: np.ndarray | None = None  # all there will be, if partial_fit was told
 
     def __init__(
         self,
