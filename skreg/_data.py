@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-__all__ = ["Shuffler", "TensorData"]
+__all__ = ["Shuffler", "TensorData", "cut"]
+
+#: X, y and sample weights. Targets and weights may be missing; whoever trains has targets.
+Batch = tuple[Tensor, Any, Tensor | None]
 
 # Numbers gathered at a time: enough for many batches, little beside the data.
 _GATHERED_NUMBERS = 2**22
@@ -225,22 +229,57 @@ class TensorData:
     def is_sparse(self) -> bool:
         return scipy.sparse.issparse(self.streams[0].X)
 
+    @property
+    def readers(self) -> list[int] | None:
+        """How many members, in their order, read each table of a batch.
+
+        None where all read the only one. Where the readers of a stream do not stand
+        together, each has a copy of its own.
+        """
+        if len(self.streams) == 1:
+            return None
+        if self.stream_of != sorted(self.stream_of):
+            return [1] * len(self.stream_of)
+        return [self.stream_of.count(number) for number in range(len(self.streams))]
+
     def batches(
-        self, batch_size: int, orders: Sequence[np.ndarray] | None = None
-    ) -> Iterator[tuple[Tensor, Any, Tensor | None]]:
+        self,
+        batch_size: int,
+        orders: Sequence[np.ndarray] | None = None,
+        *,
+        for_each: bool = False,
+    ) -> Iterator[Batch]:
         """Yield (X, y, sample_weight) of at most `batch_size` rows.
 
         `orders` has one order of the rows per stream; None is as they are. X has the shape
-        (n_samples, n_features) where there is one stream, which all members share, and
-        (n_members, n_samples, n_features) where there are more; y and the weights likewise.
+        (n_samples, n_features) where there is one stream, and else (n_tables, n_samples,
+        n_features), with as many tables as there are `readers`, or one for each member if
+        `for_each`. y and the weights are shared by all members, or there is one for each.
+        """
+        for block in self.blocks(batch_size, orders, for_each=for_each):
+            yield from cut(block, batch_size)
+
+    def blocks(
+        self,
+        batch_size: int,
+        orders: Sequence[np.ndarray] | None = None,
+        *,
+        for_each: bool = False,
+        numbers_per_row: int = 0,
+    ) -> Iterator[Batch]:
+        """Yield what :meth:`batches` does, the rows of many batches at a time.
+
+        There are so few that neither they nor `numbers_per_row` numbers for each of their
+        rows take much memory.
         """
         at_once = batch_size
         if not self.is_sparse:
-            numbers = self.n_features * len(self.streams) * batch_size
+            numbers = max(self.n_features * len(self.streams), numbers_per_row) * batch_size
             at_once *= max(1, _GATHERED_NUMBERS // max(1, numbers))
         members = None
         if 1 < len(self.streams) < len(self.stream_of):
             members = torch.tensor(self.stream_of, device=self.device)
+            for_each = for_each or self.stream_of != sorted(self.stream_of)
         for first in range(0, len(self), at_once):
             end = min(first + at_once, len(self))
             parts = [
@@ -248,22 +287,12 @@ class TensorData:
                 for number, stream in enumerate(self.streams)
             ]
             X, y, sample_weight = self._side_by_side(parts)
-            for start in range(0, end - first, batch_size):
-                rows = slice(start, min(start + batch_size, end - first))
-                if len(parts) == 1:
-                    yield (
-                        X[rows],
-                        None if y is None else y[rows],
-                        None if sample_weight is None else sample_weight[rows],
-                    )
-                else:
-                    yield (
-                        _spread(X[:, rows], members),
-                        None if y is None else _spread(y[:, rows], members),
-                        None
-                        if sample_weight is None
-                        else _spread(sample_weight[:, rows], members),
-                    )
+            if members is not None:
+                X = X.index_select(0, members) if for_each else X
+                y = None if y is None else y.index_select(0, members)
+                if sample_weight is not None:
+                    sample_weight = sample_weight.index_select(0, members)
+            yield X, y, sample_weight
 
     def _side_by_side(self, parts: list[tuple[Any, Any, Any]]) -> tuple[Tensor, Any, Any]:
         """What each stream picked as one tensor; as it is if there is one stream."""
@@ -282,14 +311,21 @@ class TensorData:
         return X, y, weights
 
 
+def cut(block: Batch, batch_size: int) -> Iterator[Batch]:
+    """Yield batches of `batch_size` rows and one of the rest; all are views."""
+    X, y, sample_weight = block
+    yield from zip(
+        X.split(batch_size, -2),
+        repeat(None) if y is None else y.split(batch_size, -2),
+        repeat(None) if sample_weight is None else sample_weight.split(batch_size, -1),
+        strict=False,
+    )
+
+
 def _take(part: Any, rows: slice | np.ndarray) -> Any:
     if isinstance(part, Tensor) and not isinstance(rows, slice):
         return part.index_select(0, _as_tensor(rows).to(part.device))
     return None if part is None else part[rows]
-
-
-def _spread(part: Tensor, members: Tensor | None) -> Tensor:
-    return part if members is None else part.index_select(0, members)
 
 
 def _same_memory(left: Any, right: Any) -> bool:

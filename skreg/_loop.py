@@ -11,7 +11,6 @@ it, is the business of the net that inherits from it (:mod:`skreg.net`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,9 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skreg._backprop import Backprop
-from skreg._data import Shuffler, TensorData
+from skreg._data import Shuffler, TensorData, cut
 from skreg._fista import FISTA
-from skreg._passes import mean_losses, mean_losses_and_gradients
+from skreg._passes import mean_losses, mean_losses_and_gradients, sum_of_losses
 from skreg._progress import MAX_RESCUES, Progress
 from skreg._validation import warn_caller
 from skreg.losses import Loss
@@ -142,23 +141,15 @@ class Loop:
         By hand wherever that is possible. Dropout and callbacks that want to see each batch
         take autograd's way.
         """
+        self._train_epoch: Callable[[], Tensor]
+        if self._per_batch or self.module_.dropout:
+            self._train_epoch = self._autograd_epoch
+            return
+        self._backprop = Backprop(self.module_, self.criterion_, self._train.readers)
         if isinstance(self.optimizer_, FISTA):
-            self._backprop = Backprop(self.module_, self.criterion_)
-            self._train_epoch: Callable[[], Tensor] = self._fista_step
-        elif self._per_batch or self.module_.dropout:
-            self._train_epoch = partial(self._run_batches, self._autograd_step)
+            self._train_epoch = self._fista_step
         else:
-            backprop = self._backprop = Backprop(self.module_, self.criterion_)
-            # Schedulers hook into `step`; where nobody listens it is left out, with the
-            # profiler range that torch opens around it.
-            take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.take_step
-
-            def step(X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
-                losses = backprop(X, y, sample_weight)
-                take_step()
-                return losses
-
-            self._train_epoch = partial(self._run_batches, step)
+            self._train_epoch = self._by_hand_epoch
 
     def run_epoch(self) -> tuple[np.ndarray, np.ndarray]:
         """Train for an epoch and record it.
@@ -280,11 +271,32 @@ class Loop:
             ConvergenceWarning,
         )
 
-    def _run_batches(self, step: Callable[..., Tensor]) -> Tensor:
+    @torch.no_grad()
+    def _by_hand_epoch(self) -> Tensor:
         """Take one step per batch; return the mean data loss of each member."""
+        backprop, batch_size = self._backprop, self.batch_size
+        assert backprop is not None
+        # Schedulers hook into `step`; where nobody listens it is left out, with the
+        # profiler range that torch opens around it.
+        take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.take_step
+        total = torch.zeros(())
+        n_outputs = self.module_.n_members * self.module_.n_outputs
+        for block in self._train.blocks(batch_size, self._orders(), numbers_per_row=n_outputs):
+            X, y, sample_weight = block
+            raw = backprop.new_outputs(X)
+            for batch, outputs in zip(
+                cut(block, batch_size), raw.split(batch_size, 1), strict=True
+            ):
+                backprop(*batch, outputs)
+                take_step()
+            # Of all batches at once: as many calls as for one.
+            total = total + sum_of_losses(self.criterion_, raw, y, sample_weight)
+        return total / len(self._train)
+
+    def _autograd_epoch(self) -> Tensor:
         losses, n_rows = [], []
-        for batch in self._train.batches(self.batch_size, self._orders()):
-            losses.append(step(*batch))
+        for batch in self._train.batches(self.batch_size, self._orders(), for_each=True):
+            losses.append(self._autograd_step(*batch))
             n_rows.append(batch[0].shape[-2])
         shares = losses[0].new_tensor(n_rows) / len(self._train)
         return shares @ torch.stack(losses)

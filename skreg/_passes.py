@@ -6,12 +6,14 @@ Each goes batch by batch, so that the memory of the hidden layers is that of one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from skreg._backprop import Backprop, Forward
 from skreg._data import TensorData
+from skreg.losses import Loss
 from skreg.modules import MLP
 
 # Rows per forward pass where there is nothing to learn from them: past the size at which
@@ -28,17 +30,24 @@ def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Te
     reason to fail.
     """
     with torch.inference_mode():
-        forward, at_once = Forward(module), _rows_at_once(data, module)
-        outputs = [forward(X.to(device)) for X, _, _ in data.batches(at_once)]
+        forward, at_once = Forward(module, data.readers), _rows_at_once(data, module)
+        outputs = [forward.outputs(X.to(device)) for X, _, _ in data.batches(at_once)]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
 
 def mean_losses(backprop: Backprop, data: TensorData, batch_size: int) -> Tensor:
     """Return the mean data loss of each member over all rows, shape (n_members,)."""
-    total = backprop.module.weight.new_zeros(backprop.module.n_members)
-    for batch in data.batches(_full_batch_rows(data, backprop.module, batch_size)):
-        total += backprop.losses(*batch) * (batch[0].shape[-2] / len(data))
-    return total
+    module, total = backprop.module, torch.zeros(())
+    with torch.no_grad():
+        for X, *rest in data.batches(_full_batch_rows(data, module, batch_size)):
+            total = total + sum_of_losses(backprop.loss, backprop.outputs(X), *rest)
+    return total / len(data)
+
+
+def sum_of_losses(loss: Loss, raw: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Return the weighted sum of the losses of each member, shape (n_members,)."""
+    losses = loss.value(raw, y)
+    return (losses if sample_weight is None else losses * sample_weight).sum(1)
 
 
 def mean_losses_and_gradients(
@@ -48,16 +57,18 @@ def mean_losses_and_gradients(
 
     The gradients stand in the order of `parameters`, which are those of the module.
     """
-    total = backprop.module.weight.new_zeros(backprop.module.n_members)
+    total = torch.zeros(())
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
-    for batch in data.batches(_full_batch_rows(data, backprop.module, batch_size)):
-        share = batch[0].shape[-2] / len(data)
-        total += backprop(*batch) * share
-        for gradient, parameter in zip(gradients, parameters, strict=True):
-            gradient.add_(parameter.grad, alpha=share)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for batch in data.batches(_full_batch_rows(data, backprop.module, batch_size)):
+            raw = backprop(*batch)
+            total = total + sum_of_losses(backprop.loss, raw, *batch[1:])
+            for gradient, parameter in zip(gradients, parameters, strict=True):
+                own: Any = parameter.grad
+                gradient.add_(own, alpha=raw.shape[1] / len(data))
     for parameter in parameters:
         parameter.grad = None
-    return total, gradients
+    return total / len(data), gradients
 
 
 def _full_batch_rows(data: TensorData, module: MLP, batch_size: int) -> int:
@@ -67,7 +78,7 @@ def _full_batch_rows(data: TensorData, module: MLP, batch_size: int) -> int:
 
 
 def _rows_at_once(data: TensorData, module: MLP) -> int:
-    copies_of_rows = 1 if len(data.streams) == 1 else module.n_members
+    copies_of_rows = len(data.streams)
     widest = max(*module.hidden_layer_sizes, module.n_outputs, 1)
     numbers = max(copies_of_rows * data.n_features, module.n_members * widest)
     return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // numbers))

@@ -75,10 +75,6 @@ class Loss(ABC):
     def gradient(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return ∂ℓ/∂f, of the shape of `raw`."""
 
-    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both, sharing work where there is some to share. The gradient is new."""
-        return self.value(raw, target), self.gradient(raw, target)
-
     def predict(self, raw: Tensor) -> Tensor:
         """Return the prediction for a raw output: the inverse link."""
         return raw
@@ -99,10 +95,6 @@ class SquaredError(Loss):
 
     def gradient(self, raw: Tensor, target: Tensor) -> Tensor:
         return raw - target
-
-    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        residual = raw - target
-        return 0.5 * residual.square().sum(-1), residual
 
 
 @dataclass(frozen=True)

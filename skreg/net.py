@@ -193,7 +193,7 @@ class RegularizedNet(Loop, NeuralNet):
         """Return each member's optimality residual over `data`, shape (n_members,)."""
         self.module_.eval()
         _, gradients = mean_losses_and_gradients(
-            Backprop(self.module_, self.criterion_),
+            Backprop(self.module_, self.criterion_, data.readers),
             self.optimized(),
             data.to(self.device),
             self.batch_size,
