@@ -103,3 +103,24 @@ def elastic_net_prox(point: Tensor, l1: float | Tensor, l2: float | Tensor) -> T
     tensor([-1.0000,  0.0000,  0.5000])
     """
     return shrink(soft_threshold(point, l1), l2)
+
+
+def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a number as a tensor of the dtype of another; a tensor as it is.
+
+    torch turns a number into a tensor in each operation that it meets, more slowly.
+    """
+    return value if isinstance(value, Tensor) else torch.scalar_tensor(value, dtype=like.dtype)
+
+
+def divide_(numerator: float | Tensor, denominator: Tensor) -> Tensor:
+    """Return numerator / denominator, written over the denominator.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg._prox import divide_
+    >>> divide_(6.0, torch.tensor([1.0, 2.0]))
+    tensor([6., 3.])
+    """
+    return torch.div(as_scalar(numerator, denominator), denominator, out=denominator)

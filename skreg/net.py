@@ -194,16 +194,13 @@ class RegularizedNet(Loop, NeuralNet):
         self.module_.eval()
         _, gradients = mean_losses_and_gradients(
             Backprop(self.module_, self.criterion_, data.readers),
-            self.optimized(),
             data.to(self.device),
             self.batch_size,
         )
         penalties = [g["penalty"] for g in self.optimizer_.param_groups for _ in g["params"]]
         with torch.no_grad():
-            return optimality_residual(self.optimized(), gradients, penalties).cpu().numpy()
-
-    def optimized(self) -> list[Tensor]:
-        return [p for group in self.optimizer_.param_groups for p in group["params"]]
+            parameters = list(self.module_.parameters())
+            return optimality_residual(parameters, gradients, penalties).cpu().numpy()
 
     def penalty_values(self) -> Tensor:
         """Return the penalty of each member at the current weights, shape (n_members,)."""

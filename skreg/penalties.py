@@ -32,7 +32,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from torch import Tensor
 
-from skreg._prox import elastic_net_prox, shrink, soft_threshold
+from skreg._prox import divide_, elastic_net_prox, shrink, soft_threshold
 
 __all__ = ["L1", "L2", "ElasticNet", "Penalty"]
 
@@ -80,13 +80,13 @@ class Penalty(BaseEstimator, ABC):
         1/step as its weights.
         """
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
-        """Apply the proximal operator with the step 1/metric to `weight`, in place.
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        """Apply the proximal operator with the step scale/metric to `weight`, in place.
 
         What :meth:`prox` does, for an optimizer that knows its metric and not its step: a
         penalty may save passes over the weights here, and memory by writing over `metric`.
         """
-        weight.copy_(self.prox(weight, metric.reciprocal_()))
+        weight.copy_(self.prox(weight, divide_(scale, metric)))
 
     def _along_members(self, name: str, weight: Tensor) -> Any:
         """Parameter `name`, shaped to act along the leading axis of `weight`."""
@@ -153,8 +153,8 @@ class L1(Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return soft_threshold(weight, step * self._along_members("alpha", weight))
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
-        threshold = metric.reciprocal_().mul_(self._along_members("alpha", weight))
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        threshold = divide_(scale * self._along_members("alpha", weight), metric)
         soft_threshold(weight, threshold, out=weight)
 
 
@@ -196,9 +196,9 @@ class L2(Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return shrink(weight, step * self._along_members("alpha", weight))
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
-        step = metric.reciprocal_()
-        weight.div_(step.mul_(self._along_members("alpha", weight)).add_(1.0))
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        strength = divide_(scale * self._along_members("alpha", weight), metric)
+        weight.div_(strength.add_(1.0))
 
 
 class ElasticNet(Penalty):
@@ -251,9 +251,9 @@ class ElasticNet(Penalty):
         l1, l2 = self._strengths(weight)
         return elastic_net_prox(weight, step * l1, step * l2)
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor) -> None:
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
         l1, l2 = self._strengths(weight)
-        step = metric.reciprocal_()
+        step = divide_(scale, metric)
         soft_threshold(weight, l1 * step, out=weight).div_(step.mul_(l2).add_(1.0))
 
 
