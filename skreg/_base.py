@@ -309,7 +309,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
-        penalty = self._make_penalty()
+        penalty = make_penalty(self.penalty, self.alpha, self.l1_ratio)
         if self.penalty_method == "decoupled" and not isinstance(penalty, L2 | None):
             raise ValueError(
                 f"penalty_method='decoupled' is weight decay, an L2 penalty only, but "
@@ -333,8 +333,17 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
                 f"dropout={self.dropout}. Use dropout=0.0 or solver='adam'."
             )
 
-    def _make_penalty(self) -> Penalty | None:
-        return make_penalty(self.penalty, self.alpha, self.l1_ratio)
+    def _make_penalty(self, module: MLP | None = None) -> Penalty | None:
+        """The penalty that the parameters ask for, on the features that a network takes."""
+        penalty = make_penalty(self.penalty, self.alpha, self.l1_ratio)
+        if penalty is None:
+            return None
+        names = getattr(self, "feature_names_in_", None)
+        penalty = penalty.for_features(self.n_features_in_, names)
+        module = self.net_.module_ if module is None else module
+        if self._inputs is not None and module.n_features < self.n_features_in_:
+            penalty = penalty.for_inputs(self._inputs.tolist())
+        return penalty
 
     def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
         if self.solver == "fista":
@@ -378,7 +387,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             module,
             loss,
             self._make_optimizer(),
-            penalty=self._make_penalty(),
+            penalty=self._make_penalty(module),
             penalize_bias=self.penalize_bias,
             progress=progress,
             shufflers=[Shuffler(self._random_state)],

@@ -75,6 +75,8 @@ class CompactMixin:
         if self._full_layer_sizes is None:
             compacted._full_layer_sizes = net.module_.hidden_layer_sizes
         module, kept = compact_mlp(net.module_)
+        if net.penalty is not None:
+            net.penalty = net.penalty.for_inputs(kept.tolist())
         inputs = np.arange(self.n_features_in_) if self._inputs is None else self._inputs
         inputs = inputs[kept.cpu().numpy()]
         compacted._inputs = inputs if len(inputs) < self.n_features_in_ else None

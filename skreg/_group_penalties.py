@@ -24,7 +24,13 @@ import torch
 from torch import Tensor
 
 from skreg._elementwise_penalties import mcp_slope, mcp_value, scad_slope, scad_value
-from skreg._groups import GroupLayout, layout_of
+from skreg._groups import (
+    GroupLayout,
+    flat_layout,
+    groups_of_features,
+    layout_of,
+    renumber,
+)
 from skreg._penalty import Penalty, Strength, total
 from skreg._prox import mcp_prox, scad_prox, soft_threshold
 
@@ -38,12 +44,28 @@ class GroupPenalty(Penalty):
     the root of the group's size.
     """
 
+    groups: Any
+
     #: Of the flat tensor that the penalty is put on; None for a tensor that is one layer.
     _layout: GroupLayout | None = None
 
-    def for_layers(self, layers: Sequence[tuple[int, int]]) -> Self:
+    def for_features(self, n_features: int, names: Sequence[str] | None) -> Self:
+        if self.groups is None:
+            return self
         bound = copy.copy(self)
-        bound._layout = GroupLayout(layers)
+        bound._row_groups = groups_of_features(self.groups, n_features, names)
+        return bound
+
+    def for_inputs(self, inputs: Sequence[int]) -> Self:
+        if self._row_groups is None:
+            return self
+        bound = copy.copy(self)
+        bound._row_groups = renumber([self._row_groups[j] for j in inputs])
+        return bound
+
+    def for_layers(self, layers: Sequence[tuple[int, int]], *, first: bool = True) -> Self:
+        bound = copy.copy(self)
+        bound._layout = flat_layout(tuple(layers), self._row_groups if first else None)
         return bound
 
     def layout(self, weight: Tensor) -> GroupLayout:
@@ -119,6 +141,16 @@ class GroupLasso(GroupPenalty):
     ----------
     alpha : float or array-like of shape (n_members,), default=None
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+    groups : sequence, default=None
+        Features that stay or go together: each group a list of column indices, a list of
+        column names, or a prefix that its column names have in common, as the columns of a
+        one-hot encoding do. A feature in none of them is a group of its own, as all are by
+        default. Groups of hidden neurons are as ever.
+
+    Raises
+    ------
+    ValueError
+        When fitted on X that does not have the columns in `groups`, or if they overlap.
 
     Notes
     -----
@@ -146,8 +178,9 @@ class GroupLasso(GroupPenalty):
              [0.0000, 0.0000]]])
     """
 
-    def __init__(self, alpha: Strength = None) -> None:
+    def __init__(self, alpha: Strength = None, groups: Sequence | None = None) -> None:
         self.alpha = alpha
+        self.groups = groups
 
     def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
         return strengths * norms
@@ -174,6 +207,8 @@ class SparseGroupLasso(GroupLasso):
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
     l1_ratio : float or array-like of shape (n_members,), default=None
         Share of L1, between 0 and 1. None takes the estimator's `l1_ratio`.
+    groups : sequence, default=None
+        Features that stay or go together, as in :class:`GroupLasso`.
 
     References
     ----------
@@ -189,9 +224,15 @@ class SparseGroupLasso(GroupLasso):
              [0.0000, 0.0000]]])
     """
 
-    def __init__(self, alpha: Strength = None, l1_ratio: Strength = None) -> None:
+    def __init__(
+        self,
+        alpha: Strength = None,
+        l1_ratio: Strength = None,
+        groups: Sequence | None = None,
+    ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.groups = groups
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         share = 1.0 - self._along_members("l1_ratio", norms)
@@ -237,6 +278,8 @@ class GroupMCP(GroupPenalty):
     gamma : float or array-like of shape (n_members,), default=3.0
         Where the penalty is flat, in units of :math:`λ_g`; above 1. Towards infinity it is
         the group lasso.
+    groups : sequence, default=None
+        Features that stay or go together, as in :class:`GroupLasso`.
 
     References
     ----------
@@ -254,9 +297,15 @@ class GroupMCP(GroupPenalty):
              [0., 0.]]])
     """
 
-    def __init__(self, alpha: Strength = None, gamma: Strength = 3.0) -> None:
+    def __init__(
+        self,
+        alpha: Strength = None,
+        gamma: Strength = 3.0,
+        groups: Sequence | None = None,
+    ) -> None:
         self.alpha = alpha
         self.gamma = gamma
+        self.groups = groups
 
     def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
         return mcp_value(norms, strengths, self._along_members("gamma", norms))
@@ -281,6 +330,8 @@ class GroupSCAD(GroupPenalty):
     a : float or array-like of shape (n_members,), default=3.7
         Where the penalty is flat, in units of :math:`λ_g`; above 2. Towards infinity it is
         the group lasso.
+    groups : sequence, default=None
+        Features that stay or go together, as in :class:`GroupLasso`.
 
     References
     ----------
@@ -298,9 +349,15 @@ class GroupSCAD(GroupPenalty):
              [0., 0.]]])
     """
 
-    def __init__(self, alpha: Strength = None, a: Strength = 3.7) -> None:
+    def __init__(
+        self,
+        alpha: Strength = None,
+        a: Strength = 3.7,
+        groups: Sequence | None = None,
+    ) -> None:
         self.alpha = alpha
         self.a = a
+        self.groups = groups
 
     def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
         return scad_value(norms, strengths, self._along_members("a", norms))

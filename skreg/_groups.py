@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["GroupLayout", "layout_of"]
+__all__ = ["GroupLayout", "flat_layout", "groups_of_features", "layout_of", "renumber"]
 
 
 class GroupLayout:
@@ -56,14 +58,15 @@ class GroupLayout:
         self.layers = list(layers)
         self.flat = flat
         n_rows, row_size = self.layers[0]
-        groups = list(range(n_rows) if row_groups is None else row_groups)
-        n_merged = max(groups, default=-1) + 1
+        first = np.arange(n_rows) if row_groups is None else np.asarray(row_groups, dtype=int)
+        rows_of_group = np.bincount(first)
         rest = [size for rows, size in self.layers[1:] for _ in range(rows)]
-        self.sizes = [row_size * groups.count(group) for group in range(n_merged)] + rest
+        self.sizes = [*(row_size * rows_of_group).tolist(), *rest]
         # Where every row is a group there is nothing to gather.
         self._group_of_row = None
         if row_groups is not None:
-            self._group_of_row = [*groups, *range(n_merged, n_merged + len(rest))]
+            others = range(len(rows_of_group), len(self.sizes))
+            self._group_of_row = [*first.tolist(), *others]
         self._tensors: dict[Any, Tensor] = {}
 
     def views(self, tensor: Tensor) -> list[Tensor]:
@@ -149,6 +152,14 @@ class GroupLayout:
         return {**self.__dict__, "_tensors": {}}
 
 
+@lru_cache(maxsize=64)
+def flat_layout(
+    layers: tuple[tuple[int, int], ...], row_groups: tuple[int, ...] | None
+) -> GroupLayout:
+    """The layout of a flat tensor, made once however often a penalty is exchanged."""
+    return GroupLayout(layers, row_groups)
+
+
 def layout_of(tensor: Tensor) -> GroupLayout:
     """The groups of a tensor that is one layer, in the shapes torch gives them.
 
@@ -180,3 +191,102 @@ def _as_rows(tensor: Tensor) -> Tensor:
     if tensor.ndim <= 1:
         return tensor.reshape(1, -1, 1)
     return tensor.transpose(0, 1).unsqueeze(0)
+
+
+def groups_of_features(
+    groups: Any, n_features: int, names: Sequence[str] | None
+) -> tuple[int, ...]:
+    """Return the number of the group that each feature is in.
+
+    Parameters
+    ----------
+    groups : sequence
+        Each a prefix of column names, or a sequence of column indices or of column names.
+        A feature in none of them is a group of its own.
+    n_features : int
+    names : sequence of str or None
+        Of the columns, where there are any.
+
+    Raises
+    ------
+    ValueError
+        If a group is empty or names what is not there, or if two overlap.
+
+    Examples
+    --------
+    >>> from skreg._groups import groups_of_features
+    >>> groups_of_features([[1, 3]], 4, None)
+    (1, 0, 2, 0)
+    >>> groups_of_features(["city_"], 3, ["city_Bonn", "age", "city_Rome"])
+    (0, 1, 0)
+    """
+    if isinstance(groups, str) or not isinstance(groups, Sequence | np.ndarray):
+        raise ValueError(
+            f"groups must be a list of groups, each a list of column indices, a list of column "
+            f"names or a prefix of column names, got {groups!r}."
+        )
+    of_feature: dict[int, int] = {}
+    for number, group in enumerate(groups):
+        for column in _columns(group, n_features, names):
+            if column in of_feature:
+                other = groups[of_feature[column]]
+                twice = "twice in" if of_feature[column] == number else f"in {other!r} and in"
+                raise ValueError(
+                    f"groups must not overlap, but feature {_shown(column, names)} is {twice} "
+                    f"{group!r}. Leave it in one group."
+                )
+            of_feature[column] = number
+    next_number = len(groups)
+    for column in range(n_features):
+        if column not in of_feature:
+            of_feature[column], next_number = next_number, next_number + 1
+    return tuple(of_feature[column] for column in range(n_features))
+
+
+def _columns(group: Any, n_features: int, names: Sequence[str] | None) -> list[int]:
+    """The columns of one group, as indices."""
+    by_name = isinstance(group, str) or any(isinstance(entry, str) for entry in group)
+    if by_name and names is None:
+        raise ValueError(
+            f"groups has {group!r}, but X has no column names. Fit on a data frame, or give "
+            f"column indices."
+        )
+    if isinstance(group, str):
+        columns = [j for j, name in enumerate(names or ()) if name.startswith(group)]
+        if not columns:
+            raise ValueError(
+                f"groups has the prefix {group!r}, but no column of X begins with it; the "
+                f"first is {next(iter(names or ()), None)!r}."
+            )
+        return columns
+    if not len(group):
+        raise ValueError("groups has an empty group. Leave it out.")
+    if by_name:
+        places = {name: j for j, name in enumerate(names or ())}
+        missing = [name for name in group if name not in places]
+        if missing:
+            raise ValueError(
+                f"groups has {missing[0]!r}, which is no column of X. To take all columns that "
+                f"begin with it, give the string in place of a list of it."
+            )
+        return [places[name] for name in group]
+    for column in group:
+        if isinstance(column, bool | np.bool_) or not isinstance(column, Integral):
+            raise ValueError(
+                f"groups must hold column indices or names, but {group!r} has {column!r}."
+            )
+        if not 0 <= int(column) < n_features:
+            raise ValueError(
+                f"groups has the column index {column}, but X has {n_features} features: "
+                f"indices go from 0 to {n_features - 1}."
+            )
+    return [int(column) for column in group]
+
+
+def _shown(column: int, names: Sequence[str] | None) -> str:
+    return str(column) if names is None else repr(names[column])
+
+
+def renumber(numbers: Sequence[int]) -> tuple[int, ...]:
+    """The same groups, numbered without a gap."""
+    return tuple(np.unique(numbers, return_inverse=True)[1].tolist())

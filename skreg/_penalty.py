@@ -42,6 +42,9 @@ class Penalty(BaseEstimator, ABC):
 
     alpha: Strength
 
+    #: The group of each input of the first layer, where the user has put them in groups.
+    _row_groups: tuple[int, ...] | None = None
+
     @abstractmethod
     def value(self, weights: Iterable[Tensor]) -> Tensor:
         """Return alpha·Ω summed over the weight tensors, one number per member.
@@ -75,7 +78,15 @@ class Penalty(BaseEstimator, ABC):
         """
         weight.copy_(self.prox(weight, divide_(scale, metric)))
 
-    def for_layers(self, layers: Sequence[tuple[int, int]]) -> Self:
+    def for_features(self, n_features: int, names: Sequence[str] | None) -> Self:
+        """Return the penalty with what it says of features found in a table's columns."""
+        return self
+
+    def for_inputs(self, inputs: Sequence[int]) -> Self:
+        """Return the penalty on a network that has lost all inputs but these."""
+        return self
+
+    def for_layers(self, layers: Sequence[tuple[int, int]], *, first: bool = True) -> Self:
         """Return the penalty as it is put on a flat tensor of layers.
 
         Parameters
@@ -83,6 +94,8 @@ class Penalty(BaseEstimator, ABC):
         layers : sequence of (fan_in, fan_out)
             The tensor has the shape (n_members, n_weights) and holds these matrices one
             after the other. To a penalty that acts elementwise it is all the same.
+        first : bool, default=True
+            Whether the inputs of the first of them are the features.
         """
         return self
 

@@ -50,6 +50,7 @@ def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | Non
         (net.criterion, optimizer.func, repr(sorted(own.items()))),
         (net.progress.learning_rate, net.progress.power_t, net.progress.n_iter_no_change),
         (type(penalty), penalty and repr(_without_strengths(penalty)), net.penalize_bias),
+        penalty and penalty._row_groups,
         (net.batch_size, net.shuffle, net.max_epochs, net.max_fun),
         (len(train), None if valid is None else len(valid), train.is_sparse),
     )

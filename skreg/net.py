@@ -181,7 +181,9 @@ class RegularizedNet(Loop, NeuralNet):
         """The penalty, knowing the layers in one of the module's parameters."""
         if self.penalty is None:
             return None
-        return self.penalty.for_layers(self.module_.layers_of(parameter))
+        return self.penalty.for_layers(
+            self.module_.layers_of(parameter), first=parameter is self.module_.weight
+        )
 
     def move_to(self, device: str) -> None:
         """Go on with module and optimizer on another device."""

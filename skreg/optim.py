@@ -490,6 +490,8 @@ class ProximalAdam(_PenalizedOptimizer):
             state = self.state.get(parameter)
             if not state:
                 continue
+            if before and after and before.layout(parameter) is after.layout(parameter):
+                continue
             square = state["exp_avg_sq"]
             if before is not None:
                 state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
