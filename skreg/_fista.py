@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from skreg.optim import along_members, optimality_residual, prox_step
+from skreg._optimality import optimality_residual, prox_step
+from skreg.optim import along_members
 
 __all__ = ["FISTA"]
 

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 LAYERS = [
     {"_prox", "_data", "_progress", "_validation", "_parallel", "_device", "_callbacks"},
     {"_groups", "_penalty", "losses"},
-    {"_elementwise_penalties"},
+    {"_elementwise_penalties", "_optimality"},
     {"_group_penalties"},
     {"penalties"},
     {"modules"},
@@ -66,6 +66,7 @@ def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
     for module in (
         *("_prox", "_groups", "_penalty", "_elementwise_penalties", "_group_penalties"),
+        "_optimality",
         *("penalties", "losses", "modules", "optim"),
     ):
         roots = {name.split(".")[0] for name in imports_of(module)}
@@ -90,7 +91,8 @@ def test_every_module_is_tested(module):
     # These are tested by what stands on them.
     names += {
         "_base": ["test_estimators.py"],
-        "_groups": ["test_group_penalties.py"],
+        "_groups": ["test_group_penalties.py", "test_feature_groups.py"],
+        "_optimality": ["test_optim.py"],
         "_penalty": ["test_penalties.py"],
         "_elementwise_penalties": ["test_penalties.py"],
         "_fitted": ["test_estimators.py"],
