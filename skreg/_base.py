@@ -30,6 +30,7 @@ from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
+from skreg._pilot import PilotMixin, parameters_of
 from skreg._progress import Progress
 from skreg._validation import (
     check_hidden_layer_sizes,
@@ -43,7 +44,7 @@ from skreg.losses import Loss
 from skreg.modules import ACTIVATIONS, MLP
 from skreg.net import RegularizedNet
 from skreg.optim import PENALTY_METHODS, ProximalAdam, ProximalSGD
-from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
+from skreg.penalties import L2, PENALTIES, Penalty, adapts, make_penalty
 
 _STOCHASTIC_SOLVERS = ("adam", "sgd")
 
@@ -67,7 +68,7 @@ class FitJob:
     incremental: bool
 
 
-class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and fitted attributes of the regressor and the classifier."""
 
     _parameter_constraints: dict = {
@@ -217,9 +218,19 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         return self
 
     def _prepare(
-        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        incremental: bool = False,
+        names: np.ndarray | None = None,
     ) -> FitJob:
-        """Check everything and make the net, ready to be trained alone or in a stack."""
+        """Check everything and make the net, ready to be trained alone or in a stack.
+
+        `names` are those of the columns, where X has lost them on its way.
+        """
+        given = X, y, sample_weight
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         self._check_combinations(incremental)
@@ -234,6 +245,8 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             y_numeric=is_regressor(self),
             reset=not resume,
         )
+        if names is not None:
+            self.feature_names_in_ = names
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
@@ -262,6 +275,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
                 random_state=self._random_state,
                 dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
             )
+            self._pilots = self._start_from_pilot(module, *given)
         if resume and incremental:
             self.net_.move_to(device)
             self.net_.set_penalty(self._make_penalty())
@@ -315,6 +329,11 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
                 f"penalty_method='decoupled' is weight decay, an L2 penalty only, but "
                 f"penalty={self.penalty!r}. Use penalty='l2' or penalty_method='proximal'."
             )
+        if incremental and adapts(penalty) and not self.__sklearn_is_fitted__():
+            raise ValueError(
+                f"{penalty} takes its strengths from a pilot fit on all data, which "
+                f"partial_fit does not see. Call fit first, or set adaptive=False."
+            )
         if self.early_stopping and incremental:
             raise ValueError(
                 "partial_fit does not support early_stopping=True: it sees a part of the data "
@@ -343,6 +362,9 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         module = self.net_.module_ if module is None else module
         if self._inputs is not None and module.n_features < self.n_features_in_:
             penalty = penalty.for_inputs(self._inputs.tolist())
+        if adapts(penalty):
+            # A fitted network that training goes on from is as good as a pilot.
+            penalty = penalty.with_pilots(self._pilots or parameters_of(module))
         return penalty
 
     def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
@@ -481,7 +503,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
 
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
-        if residual > self.tol:
+        if residual > self.tol and not self._is_pilot:
             self._warn_not_optimal(residual)
         self._publish()
 

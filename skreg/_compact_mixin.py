@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from skreg._compact import compact_mlp
+from skreg._compact import compact_mlp, compact_pilot
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
@@ -23,6 +24,8 @@ class CompactMixin:
     _inputs: np.ndarray | None = None
     #: Sizes of the hidden layers before the first `compact`; None if there was none.
     _full_layer_sizes: tuple[int, ...] | None = None
+    #: Weights and biases that an adaptive penalty adapts to.
+    _pilots: tuple[Tensor, Tensor] | None = None
 
     def compact(self) -> Self:
         """Return a copy with a smaller network that predicts the same, and faster.
@@ -75,6 +78,10 @@ class CompactMixin:
         if self._full_layer_sizes is None:
             compacted._full_layer_sizes = net.module_.hidden_layer_sizes
         module, kept = compact_mlp(net.module_)
+        if compacted._pilots is not None:
+            compacted._pilots = compact_pilot(net.module_, compacted._pilots)
+            if net.penalty is not None:
+                net.penalty = net.penalty.with_pilots(compacted._pilots)
         if net.penalty is not None:
             net.penalty = net.penalty.for_inputs(kept.tolist())
         inputs = np.arange(self.n_features_in_) if self._inputs is None else self._inputs

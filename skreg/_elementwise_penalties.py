@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from skreg._penalty import Penalty, Strength, total
+from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
 from skreg._prox import (
     divide_,
     elastic_net_prox,
@@ -20,8 +21,10 @@ from skreg._prox import (
 
 __all__ = ["L1", "L2", "MCP", "SCAD", "ElasticNet"]
 
+_Adaptive = TypeVar("_Adaptive", bound=AdaptiveMixin)
 
-class L1(Penalty):
+
+class L1(AdaptiveMixin, Penalty):
     """L1 penalty (lasso): ``Ω(w) = Σ|w|``.
 
     A push of constant size α towards zero, whatever the size of the weight: small weights
@@ -31,10 +34,20 @@ class L1(Penalty):
     ----------
     alpha : float or array-like of shape (n_members,), default=None
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+    adaptive : bool, default=False
+        Divide the strength on each weight by its size after a pilot fit, which the estimator
+        does first (with ``penalty="l2"`` at its default strength) and goes on from: weights
+        that matter are shrunk little, the others drop out.
+
+    Raises
+    ------
+    ValueError
+        When an adaptive one is used without an estimator.
 
     References
     ----------
-    Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
+    Tibshirani, "Regression shrinkage and selection via the lasso", 1996. Zou, "The adaptive
+    lasso and its oracle properties", 2006.
 
     Examples
     --------
@@ -47,20 +60,33 @@ class L1(Penalty):
     tensor([[-0.5000,  0.0000,  0.5000]])
     """
 
-    def __init__(self, alpha: Strength = None) -> None:
+    def __init__(self, alpha: Strength = None, adaptive: bool = False) -> None:
         self.alpha = alpha
+        self.adaptive = adaptive
+
+    def for_layers(
+        self,
+        layers: Sequence[tuple[int, int]],
+        *,
+        first: bool = True,
+        pilot: Tensor | None = None,
+    ) -> Self:
+        return _adapted_to(self, pilot)
+
+    def _strengths(self, weight: Tensor) -> Any:
+        return self._adapted(self._along_members("alpha", weight))
 
     def value(self, weights: Iterable[Tensor]) -> Tensor:
-        return total(self._along_members("alpha", w) * w.abs() for w in weights)
+        return total(self._strengths(w) * w.abs() for w in weights)
 
     def subgradient(self, weight: Tensor) -> Tensor:
-        return self._along_members("alpha", weight) * weight.sign()
+        return self._strengths(weight) * weight.sign()
 
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return soft_threshold(weight, step * self._along_members("alpha", weight))
+        return soft_threshold(weight, step * self._strengths(weight))
 
     def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
-        threshold = divide_(scale * self._along_members("alpha", weight), metric)
+        threshold = divide_(scale * self._strengths(weight), metric)
         soft_threshold(weight, threshold, out=weight)
 
 
@@ -107,7 +133,7 @@ class L2(Penalty):
         weight.div_(strength.add_(1.0))
 
 
-class ElasticNet(Penalty):
+class ElasticNet(AdaptiveMixin, Penalty):
     """Elastic net: ``Ω(w) = l1_ratio·Σ|w| + (1 − l1_ratio)/2·Σ w²``.
 
     L1 (`l1_ratio=1`) and L2 (`l1_ratio=0`) are its two ends. In between it still gives
@@ -119,10 +145,13 @@ class ElasticNet(Penalty):
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
     l1_ratio : float or array-like of shape (n_members,), default=None
         Share of L1, between 0 and 1. None takes the estimator's `l1_ratio`.
+    adaptive : bool, default=False
+        Adapt the strength of the L1 part on each weight to a pilot fit, as :class:`L1` does.
 
     References
     ----------
-    Zou & Hastie, "Regularization and variable selection via the elastic net", 2005.
+    Zou & Hastie, "Regularization and variable selection via the elastic net", 2005. Zou &
+    Zhang, "On the adaptive elastic-net with a diverging number of parameters", 2009.
 
     Examples
     --------
@@ -132,14 +161,26 @@ class ElasticNet(Penalty):
     tensor([[-1.6667,  0.0000,  1.0000]])
     """
 
-    def __init__(self, alpha: Strength = None, l1_ratio: Strength = None) -> None:
+    def __init__(
+        self, alpha: Strength = None, l1_ratio: Strength = None, adaptive: bool = False
+    ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.adaptive = adaptive
+
+    def for_layers(
+        self,
+        layers: Sequence[tuple[int, int]],
+        *,
+        first: bool = True,
+        pilot: Tensor | None = None,
+    ) -> Self:
+        return _adapted_to(self, pilot)
 
     def _strengths(self, weight: Tensor) -> tuple[Any, Any]:
         alpha = self._along_members("alpha", weight)
         l1_ratio = self._along_members("l1_ratio", weight)
-        return alpha * l1_ratio, alpha * (1.0 - l1_ratio)
+        return self._adapted(alpha * l1_ratio), alpha * (1.0 - l1_ratio)
 
     def value(self, weights: Iterable[Tensor]) -> Tensor:
         def terms() -> Iterable[Tensor]:
@@ -161,6 +202,14 @@ class ElasticNet(Penalty):
         l1, l2 = self._strengths(weight)
         step = divide_(scale, metric)
         soft_threshold(weight, l1 * step, out=weight).div_(step.mul_(l2).add_(1.0))
+
+
+def _adapted_to(penalty: _Adaptive, pilot: Tensor | None) -> _Adaptive:
+    if not penalty.adaptive or pilot is None:
+        return penalty
+    bound = copy.copy(penalty)
+    bound._adapt(pilot.abs())
+    return bound
 
 
 def mcp_value(size: Tensor, alpha: Any, gamma: Any) -> Tensor:

@@ -23,7 +23,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from skreg._elementwise_penalties import mcp_slope, mcp_value, scad_slope, scad_value
+from skreg._elementwise_penalties import L1, mcp_slope, mcp_value, scad_slope, scad_value
 from skreg._groups import (
     GroupLayout,
     flat_layout,
@@ -31,7 +31,7 @@ from skreg._groups import (
     layout_of,
     renumber,
 )
-from skreg._penalty import Penalty, Strength, total
+from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
 from skreg._prox import mcp_prox, scad_prox, soft_threshold
 
 __all__ = ["GroupLasso", "GroupMCP", "GroupPenalty", "GroupSCAD", "SparseGroupLasso"]
@@ -63,7 +63,13 @@ class GroupPenalty(Penalty):
         bound._row_groups = renumber([self._row_groups[j] for j in inputs])
         return bound
 
-    def for_layers(self, layers: Sequence[tuple[int, int]], *, first: bool = True) -> Self:
+    def for_layers(
+        self,
+        layers: Sequence[tuple[int, int]],
+        *,
+        first: bool = True,
+        pilot: Tensor | None = None,
+    ) -> Self:
         bound = copy.copy(self)
         bound._layout = flat_layout(tuple(layers), self._row_groups if first else None)
         return bound
@@ -130,7 +136,7 @@ class GroupPenalty(Penalty):
         """The new norm of each group."""
 
 
-class GroupLasso(GroupPenalty):
+class GroupLasso(AdaptiveMixin, GroupPenalty):
     r"""Group lasso: :math:`Ω(w) = Σ_g \sqrt{|g|}\,‖w_g‖` over the groups g of size \|g\|.
 
     A group is the outgoing weights of one unit in any layer: an input feature in the first, a
@@ -146,6 +152,10 @@ class GroupLasso(GroupPenalty):
         column names, or a prefix that its column names have in common, as the columns of a
         one-hot encoding do. A feature in none of them is a group of its own, as all are by
         default. Groups of hidden neurons are as ever.
+    adaptive : bool, default=False
+        Divide the strength on each group by its norm after a pilot fit, which the estimator
+        does first (with ``penalty="l2"`` at its default strength) and goes on from: groups
+        that matter are shrunk little, the others drop out.
 
     Raises
     ------
@@ -163,8 +173,8 @@ class GroupLasso(GroupPenalty):
     References
     ----------
     Yuan & Lin, "Model selection and estimation in regression with grouped variables", 2006.
-    Scardapane, Comminiello, Hussain & Uncini, "Group sparse regularization for deep neural
-    networks", 2017.
+    Wang & Leng, "A note on adaptive group lasso", 2008. Scardapane, Comminiello, Hussain &
+    Uncini, "Group sparse regularization for deep neural networks", 2017.
 
     Examples
     --------
@@ -178,9 +188,30 @@ class GroupLasso(GroupPenalty):
              [0.0000, 0.0000]]])
     """
 
-    def __init__(self, alpha: Strength = None, groups: Sequence | None = None) -> None:
+    def __init__(
+        self,
+        alpha: Strength = None,
+        groups: Sequence | None = None,
+        adaptive: bool = False,
+    ) -> None:
         self.alpha = alpha
         self.groups = groups
+        self.adaptive = adaptive
+
+    def for_layers(
+        self,
+        layers: Sequence[tuple[int, int]],
+        *,
+        first: bool = True,
+        pilot: Tensor | None = None,
+    ) -> Self:
+        bound = super().for_layers(layers, first=first)
+        if self.adaptive and pilot is not None:
+            bound._adapt(bound.layout(pilot).norms(pilot))
+        return bound
+
+    def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
+        return self._adapted(super()._strengths(norms, weight))
 
     def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
         return strengths * norms
@@ -209,6 +240,9 @@ class SparseGroupLasso(GroupLasso):
         Share of L1, between 0 and 1. None takes the estimator's `l1_ratio`.
     groups : sequence, default=None
         Features that stay or go together, as in :class:`GroupLasso`.
+    adaptive : bool, default=False
+        Adapt the strength on each weight and on each group to a pilot fit, as :class:`L1` and
+        :class:`GroupLasso` do.
 
     References
     ----------
@@ -229,37 +263,60 @@ class SparseGroupLasso(GroupLasso):
         alpha: Strength = None,
         l1_ratio: Strength = None,
         groups: Sequence | None = None,
+        adaptive: bool = False,
     ) -> None:
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.groups = groups
+        self.adaptive = adaptive
+
+    def for_layers(
+        self,
+        layers: Sequence[tuple[int, int]],
+        *,
+        first: bool = True,
+        pilot: Tensor | None = None,
+    ) -> Self:
+        bound = super().for_layers(layers, first=first, pilot=pilot)
+        bound._l1_part = L1(adaptive=self.adaptive).for_layers(layers, pilot=pilot)
+        return bound
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         share = 1.0 - self._along_members("l1_ratio", norms)
         return share * super()._strengths(norms, weight)
 
-    def _l1(self, weight: Tensor) -> Any:
-        """Strength of L1, one for all members or one each along the first axis of a view."""
-        view = self.layout(weight).views(weight)[0]
-        return self._along_members("alpha", view) * self._along_members("l1_ratio", view)
+    #: Strength of L1 on each weight, for an alpha and an l1_ratio of 1.
+    _l1_part = L1()
+
+    def _l1(self, weight: Tensor) -> list[Any]:
+        """Strength of L1 on each layer, to broadcast against its view."""
+        views = self.layout(weight).views(weight)
+        alpha = self._along_members("alpha", views[0])
+        shared = alpha * self._along_members("l1_ratio", views[0])
+        if not self.adaptive:
+            return [shared] * len(views)
+        factors = self._l1_part._adapted(torch.ones_like(weight))
+        return [shared * own for own in self.layout(weight).views(factors)]
 
     def _value_by_group(self, weight: Tensor) -> Tensor:
-        return super()._value_by_group(weight).sum(1, keepdim=True) + total(
-            self._l1(weight) * view.abs() for view in self.layout(weight).views(weight)
-        ).unsqueeze(1)
+        views = self.layout(weight).views(weight)
+        l1 = total(s * view.abs() for s, view in zip(self._l1(weight), views, strict=True))
+        return super()._value_by_group(weight).sum(1, keepdim=True) + l1.unsqueeze(1)
 
     def subgradient(self, weight: Tensor) -> Tensor:
         result = super().subgradient(weight)
-        layout, l1 = self.layout(weight), self._l1(weight)
-        for view, own in zip(layout.views(result), layout.views(weight), strict=True):
+        layout = self.layout(weight)
+        views = zip(layout.views(result), layout.views(weight), self._l1(weight), strict=True)
+        for view, own, l1 in views:
             view.add_(l1 * own.sign())
         return result
 
     def prox_by_group_(self, weight: Tensor, step: float | Tensor) -> None:
-        layout, l1 = self.layout(weight), self._l1(weight)
+        layout = self.layout(weight)
         by_group = torch.as_tensor(step, dtype=weight.dtype, device=weight.device)
         by_group = by_group.expand(len(layout.views(weight)[0]), len(layout.sizes))
-        for view, own_step in layout.spread(by_group, weight):
+        by_layer = zip(layout.spread(by_group, weight), self._l1(weight), strict=True)
+        for (view, own_step), l1 in by_layer:
             soft_threshold(view, own_step * l1, out=view)
         super().prox_by_group_(weight, step)
 

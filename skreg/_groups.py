@@ -225,6 +225,7 @@ def groups_of_features(
             f"groups must be a list of groups, each a list of column indices, a list of column "
             f"names or a prefix of column names, got {groups!r}."
         )
+    names = None if names is None else list(names)
     of_feature: dict[int, int] = {}
     for number, group in enumerate(groups):
         for column in _columns(group, n_features, names):
@@ -252,17 +253,17 @@ def _columns(group: Any, n_features: int, names: Sequence[str] | None) -> list[i
             f"column indices."
         )
     if isinstance(group, str):
-        columns = [j for j, name in enumerate(names or ()) if name.startswith(group)]
+        columns = [j for j, name in enumerate(names or []) if name.startswith(group)]
         if not columns:
             raise ValueError(
                 f"groups has the prefix {group!r}, but no column of X begins with it; the "
-                f"first is {next(iter(names or ()), None)!r}."
+                f"first is {next(iter(names or []), None)!r}."
             )
         return columns
     if not len(group):
         raise ValueError("groups has an empty group. Leave it out.")
     if by_name:
-        places = {name: j for j, name in enumerate(names or ())}
+        places = {name: j for j, name in enumerate(names or [])}
         missing = [name for name in group if name not in places]
         if missing:
             raise ValueError(

@@ -6,6 +6,7 @@ are imported from :mod:`skreg.penalties`.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
@@ -44,6 +45,8 @@ class Penalty(BaseEstimator, ABC):
 
     #: The group of each input of the first layer, where the user has put them in groups.
     _row_groups: tuple[int, ...] | None = None
+    #: Weights and biases of the pilot fit, where strengths adapt to one.
+    _pilots: tuple[Tensor, Tensor] | None = None
 
     @abstractmethod
     def value(self, weights: Iterable[Tensor]) -> Tensor:
@@ -82,11 +85,23 @@ class Penalty(BaseEstimator, ABC):
         """Return the penalty with what it says of features found in a table's columns."""
         return self
 
+    def with_pilots(self, pilots: tuple[Tensor, Tensor]) -> Self:
+        """Return the penalty adapted to the flat weights and biases of a pilot fit."""
+        bound = copy.copy(self)
+        bound._pilots = pilots
+        return bound
+
     def for_inputs(self, inputs: Sequence[int]) -> Self:
         """Return the penalty on a network that has lost all inputs but these."""
         return self
 
-    def for_layers(self, layers: Sequence[tuple[int, int]], *, first: bool = True) -> Self:
+    def for_layers(
+        self,
+        layers: Sequence[tuple[int, int]],
+        *,
+        first: bool = True,
+        pilot: Tensor | None = None,
+    ) -> Self:
         """Return the penalty as it is put on a flat tensor of layers.
 
         Parameters
@@ -96,6 +111,8 @@ class Penalty(BaseEstimator, ABC):
             after the other. To a penalty that acts elementwise it is all the same.
         first : bool, default=True
             Whether the inputs of the first of them are the features.
+        pilot : Tensor of shape (n_members, n_weights), default=None
+            What the tensor was after the pilot fit that strengths adapt to.
         """
         return self
 
@@ -131,6 +148,32 @@ class Penalty(BaseEstimator, ABC):
                 f"per member."
             )
         return per_member.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+class AdaptiveMixin:
+    """A penalty whose strengths may adapt to a pilot fit: weak on what that found large."""
+
+    adaptive: bool
+    _factors: Tensor | None = None
+
+    def _adapt(self, sizes: Tensor) -> None:
+        """Divide the strengths by the sizes that the pilot found, one per weight or group."""
+        # What the pilot has at zero stays there, by a strength that is large and finite.
+        floor = torch.finfo(sizes.dtype).eps * sizes.amax(1, keepdim=True)
+        tiny = torch.finfo(sizes.dtype).tiny ** 0.5
+        self._factors = sizes.maximum(floor).clamp(min=tiny).reciprocal()
+
+    def _adapted(self, strengths: Any) -> Any:
+        if not self.adaptive:
+            return strengths
+        if self._factors is None:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name}(adaptive=True) takes its strengths from a pilot fit, which an "
+                f"estimator does: pass it as penalty={name}(adaptive=True), or use "
+                f"adaptive=False."
+            )
+        return strengths * self._factors
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from traceback import format_exception
 from typing import Any
 
@@ -53,6 +54,8 @@ class Task:
     label : object
         Whose task it is; nothing is done with it here.
     sample_weight : array-like or None
+    names : ndarray of str or None
+        Of the columns of X, where X itself has none.
     error : str or None
         The traceback, where fitting failed.
     exception : Exception or None
@@ -65,10 +68,14 @@ class Task:
     X: Any
     y: Any
     sample_weight: Any = None
+    names: np.ndarray | None = None
     error: str | None = None
     exception: Exception | None = None
     fit_time: float = 0.0
     label: Any = field(default=None, repr=False)
+
+    def prepare(self) -> FitJob:
+        return self.estimator._prepare(self.X, self.y, self.sample_weight, names=self.names)
 
     def fail(self, error: Exception) -> None:
         self.error, self.exception = "".join(format_exception(error)), error
@@ -177,13 +184,14 @@ def _members_at_once(task: Task) -> int:
 
 def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
     start = time.perf_counter()
+    _fit_pilots(chunk)
     prepared: dict[Any, list[tuple[Task, FitJob]]] = {}
     for task in chunk:
         if task.exception is not None:
             continue
         try:
             task.estimator._validate_params()
-            job = task.estimator._prepare(task.X, task.y, task.sample_weight)
+            job = task.prepare()
         except Exception as error:
             task.fail(error)
             continue
@@ -193,6 +201,29 @@ def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
         _fit_stack(members, on_epoch)
     for task in chunk:
         task.fit_time = (time.perf_counter() - start) / len(chunk)
+
+
+def _fit_pilots(chunk: Sequence[Task]) -> None:
+    """Fit the pilots of adaptive penalties as a stack, one for all that would have the same."""
+    pilots: dict[Any, Task] = {}
+    adaptive: list[tuple[Task, Any]] = []
+    for task in chunk:
+        try:
+            pilot = task.estimator.make_pilot() if task.exception is None else None
+        except Exception:
+            continue  # fitting the estimator will say what is wrong
+        if pilot is None:
+            continue
+        seeded = isinstance(pilot.random_state, Integral)
+        rows = id(task.X), id(task.y), id(task.sample_weight)
+        key = (rows, repr(pilot)) if seeded else id(task)
+        pilots.setdefault(key, Task(pilot, task.X, task.y, task.sample_weight))
+        adaptive.append((task, key))
+    if pilots:
+        _fit_chunk(list(pilots.values()), lambda n_members: None)
+    for task, key in adaptive:
+        if pilots[key].exception is None:
+            task.estimator._pilot = pilots[key].estimator
 
 
 def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], None]) -> None:
@@ -209,7 +240,7 @@ def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], Non
     except torch.OutOfMemoryError:
         # The estimate of what fits was too bold: two halves, anew.
         for task, _ in members:
-            task.estimator._prepare(task.X, task.y, task.sample_weight)
+            task.prepare()
         half = len(members) // 2
         _fit_stack(members[:half], on_epoch)
         _fit_stack(members[half:], on_epoch)

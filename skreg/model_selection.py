@@ -165,7 +165,12 @@ class _Evaluation:
             label = _Label(candidate, split, around, stand_in, seconds)
             if error is None:
                 task = Task(
-                    network, stand_in.X_, stand_in.y_, stand_in.sample_weight_, label=label
+                    network,
+                    stand_in.X_,
+                    stand_in.y_,
+                    stand_in.sample_weight_,
+                    names=stand_in.names_,
+                    label=label,
                 )
             else:
                 task = Task(network, None, None, label=label)

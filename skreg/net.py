@@ -181,8 +181,12 @@ class RegularizedNet(Loop, NeuralNet):
         """The penalty, knowing the layers in one of the module's parameters."""
         if self.penalty is None:
             return None
+        first = parameter is self.module_.weight
+        pilots = self.penalty._pilots
         return self.penalty.for_layers(
-            self.module_.layers_of(parameter), first=parameter is self.module_.weight
+            self.module_.layers_of(parameter),
+            first=first,
+            pilot=None if pilots is None else pilots[0 if first else 1].to(parameter),
         )
 
     def move_to(self, device: str) -> None:

@@ -27,7 +27,7 @@ from sklearn.base import clone
 
 from skreg._elementwise_penalties import L1, L2, MCP, SCAD, ElasticNet
 from skreg._group_penalties import GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
-from skreg._penalty import Penalty
+from skreg._penalty import AdaptiveMixin, Penalty
 
 __all__ = [
     "L1",
@@ -59,6 +59,11 @@ PENALTIES: dict[str, type[Penalty]] = {
     "group_mcp": GroupMCP,
     "group_scad": GroupSCAD,
 }
+
+
+def adapts(penalty: Penalty | None) -> bool:
+    """Whether the strengths of a penalty adapt to a pilot fit."""
+    return isinstance(penalty, AdaptiveMixin) and penalty.adaptive
 
 
 def make_penalty(
