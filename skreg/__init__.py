@@ -12,10 +12,12 @@ array([False, False,  True,  True])
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
+from skreg.stability import StabilitySelection
 
 __all__ = [
     "RegularizedMLPClassifier",
     "RegularizedMLPRegressor",
+    "StabilitySelection",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",

@@ -226,10 +226,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         incremental: bool = False,
         names: np.ndarray | None = None,
     ) -> FitJob:
-        """Check everything and make the net, ready to be trained alone or in a stack.
-
-        `names` are those of the columns, where X has lost them on its way.
-        """
+        """Check everything and make the net, ready to be trained alone or in a stack."""
         given = X, y, sample_weight
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
@@ -245,7 +242,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
             y_numeric=is_regressor(self),
             reset=not resume,
         )
-        if names is not None:
+        if names is not None:  # X has lost them on its way
             self.feature_names_in_ = names
         if sample_weight is not None:
             sample_weight = _check_sample_weight(

@@ -24,7 +24,7 @@ from skreg._stack import joinable_key, train_together
 from skreg._validation import check_hidden_layer_sizes, resolve_device
 from skreg.penalties import Penalty
 
-__all__ = ["Task", "fit_all"]
+__all__ = ["Task", "fit_all", "threads_for"]
 
 # Parameters in which the members of a stack may differ.
 _FREE = {"alpha", "l1_ratio", "learning_rate_init", "momentum", "random_state", "tol"}
@@ -117,6 +117,13 @@ def fit_all(
     chunks = (chunk for window in windows for chunk in cut(window, n_threads))
     for chunk in run_in_threads(work, chunks, n_threads):
         yield from chunk
+
+
+def threads_for(networks: Sequence[BaseRegularizedMLP]) -> int:
+    """How many threads to fit these with: a GPU is kept busy by one stack."""
+    host = ("cpu",) if torch.cuda.is_available() else ("auto", "cpu")
+    on_cpu = all(network.device in host for network in networks)
+    return torch.get_num_threads() if on_cpu else 1
 
 
 def cut(tasks: Sequence[Task], n_threads: int) -> list[list[Task]]:

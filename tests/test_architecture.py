@@ -28,7 +28,7 @@ LAYERS = [
     {"_fitted"},
     {"_base"},
     {"_regressor", "_classifier", "_nesting", "_schedule"},
-    {"model_selection"},
+    {"model_selection", "stability"},
     {"__init__"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
