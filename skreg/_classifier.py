@@ -50,9 +50,9 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
 
     penalty : str, Penalty or None, default="l2"
         What is put on the weights: "l1", "l2", "elasticnet", "group_lasso",
-        "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad". An object of :mod:`skreg.penalties` may bring its own
-        strength, as in ``L1(alpha=0.01)``; what it leaves at None it takes from `alpha` and
-        `l1_ratio`. None is the unpenalized network.
+        "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad". An object of
+        :mod:`skreg.penalties` may bring its own strength, as in ``L1(alpha=0.01)``; what it
+        leaves at None it takes from `alpha` and `l1_ratio`. None is the unpenalized network.
 
     alpha : float, default=1e-4
         Strength λ of the penalty. It is divided neither by the number of samples nor by the
