@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test coverage lint clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
 
 test: lint
 # One thread per process: the two test processes would get in each other's way with more.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+coverage: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov=skreg --cov-report=term-missing:skip-covered
 
 lint: $(STAMP)

@@ -86,9 +86,15 @@ class L1(AdaptiveMixin, Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return soft_threshold(weight, step * self._strengths(weight))
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+    def prox_in_metric_(
+        self,
+        weight: Tensor,
+        metric: Tensor,
+        scale: float | Tensor,
+        scratch: Tensor | None = None,
+    ) -> None:
         threshold = divide_(scale * self._strengths(weight), metric)
-        soft_threshold(weight, threshold, out=weight)
+        soft_threshold(weight, threshold, out=weight, scratch=scratch)
 
 
 class L2(Penalty):
@@ -129,7 +135,13 @@ class L2(Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return shrink(weight, step * self._along_members("alpha", weight))
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+    def prox_in_metric_(
+        self,
+        weight: Tensor,
+        metric: Tensor,
+        scale: float | Tensor,
+        scratch: Tensor | None = None,
+    ) -> None:
         strength = divide_(scale * self._along_members("alpha", weight), metric)
         weight.div_(strength.add_(1.0))
 
@@ -199,10 +211,18 @@ class ElasticNet(AdaptiveMixin, Penalty):
         l1, l2 = self._strengths(weight)
         return elastic_net_prox(weight, step * l1, step * l2)
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+    def prox_in_metric_(
+        self,
+        weight: Tensor,
+        metric: Tensor,
+        scale: float | Tensor,
+        scratch: Tensor | None = None,
+    ) -> None:
         l1, l2 = self._strengths(weight)
         step = divide_(scale, metric)
-        soft_threshold(weight, l1 * step, out=weight).div_(step.mul_(l2).add_(1.0))
+        soft_threshold(weight, l1 * step, out=weight, scratch=scratch).div_(
+            step.mul_(l2).add_(1.0)
+        )
 
 
 def _adapted_to(penalty: _Adaptive, pilot: Tensor | None) -> _Adaptive:

@@ -214,6 +214,8 @@ class Loop:
         """Free what only training needs."""
         self._backprop = None
         self.optimizer_.zero_grad(set_to_none=True)
+        if not isinstance(self.optimizer_, FISTA):
+            self.optimizer_.free_scratch()
         del self._train_epoch
 
     @property

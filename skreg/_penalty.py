@@ -75,7 +75,13 @@ class Penalty(BaseEstimator, ABC):
         1/step as its weights.
         """
 
-    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+    def prox_in_metric_(
+        self,
+        weight: Tensor,
+        metric: Tensor,
+        scale: float | Tensor,
+        scratch: Tensor | None = None,
+    ) -> None:
         """Apply the proximal operator with the step scale/metric to `weight`, in place.
 
         What :meth:`prox` does, for an optimizer that knows its metric and not its step: a

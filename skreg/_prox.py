@@ -20,7 +20,11 @@ from torch import Tensor
 
 
 def soft_threshold(
-    point: Tensor, threshold: float | Tensor, *, out: Tensor | None = None
+    point: Tensor,
+    threshold: float | Tensor,
+    *,
+    out: Tensor | None = None,
+    scratch: Tensor | None = None,
 ) -> Tensor:
     """Proximal operator of the L1 norm: ``argmin_w ½(w − point)² + threshold·|w|``.
 
@@ -32,6 +36,8 @@ def soft_threshold(
         Non-negative: the step times the L1 strength.
     out : Tensor, default=None
         Where to write the result; may be `point` itself.
+    scratch : Tensor, default=None
+        Memory of the shape of `point` to compute in, where `threshold` is a tensor.
 
     Returns
     -------
@@ -47,7 +53,11 @@ def soft_threshold(
     """
     # point − clip(point) in place of sign·relu(|·| − t): two passes over memory, one
     # rounding, and a positive zero wherever the threshold wins.
-    clipped = point.clamp(-threshold, threshold)  # type: ignore[arg-type]
+    if isinstance(threshold, Tensor):
+        below = torch.neg(threshold, out=scratch)
+        clipped = torch.clamp(point, below, threshold, out=scratch)
+    else:
+        clipped = point.clamp(-threshold, threshold)
     return torch.sub(point, clipped, out=out)
 
 

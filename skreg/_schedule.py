@@ -29,10 +29,11 @@ __all__ = ["Task", "fit_all", "threads_for"]
 # Parameters in which the members of a stack may differ.
 _FREE = {"alpha", "l1_ratio", "learning_rate_init", "momentum", "random_state", "tol"}
 
-# Bytes of weights, or of one layer's activations, that a chunk is made for. Larger chunks
-# take fewer calls for the same numbers, smaller ones keep closer to the caches; measured with
-# networks of 10 to 300 inputs, this is where the first gain ends.
-_CACHE_BYTES = 2**22
+# Bytes of weights, and of one layer's activations, that a chunk is made for. Larger chunks
+# take fewer calls for the same numbers, smaller ones keep closer to the caches. A step passes
+# over the weights, their moments and what the prox needs some twenty times.
+_BYTES_OF_WEIGHTS = 2**20
+_BYTES_OF_ACTIVATIONS = 2**22
 
 # Tensors as large as the weights that training holds: weights, gradients, two moments, the
 # best and the first of the epoch, the prox's own, and one for the allocator's rounding.
@@ -183,7 +184,7 @@ def _members_at_once(task: Task) -> int:
     weights = itemsize * int((sizes[:-1] * sizes[1:]).sum())
     activations = itemsize * batch * int(max(hidden, default=n_outputs))
     if device == "cpu":
-        return max(1, _CACHE_BYTES // max(weights, activations))
+        return max(1, min(_BYTES_OF_WEIGHTS // weights, _BYTES_OF_ACTIVATIONS // activations))
     needed = _COPIES_OF_WEIGHTS * weights + _COPIES_OF_ACTIVATIONS * activations
     free, _ = torch.cuda.mem_get_info(torch.device(device))
     return max(1, int(_SHARE_OF_FREE_MEMORY * free) // needed)

@@ -97,6 +97,27 @@ class _PenalizedOptimizer(Optimizer):
                 f"penalty_method must be one of {PENALTY_METHODS}, got {method!r}."
             )
         super().__init__(params, defaults)
+        self._scratch: dict[Tensor, tuple[Tensor, Tensor]] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._scratch = {}
+
+    def _scratch_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
+        """Memory to compute in, kept from step to step.
+
+        The system hands out new memory page by page, and for large weights takes several
+        times as long over it as the arithmetic takes.
+        """
+        scratch = self._scratch.get(parameter)
+        if scratch is None:
+            own = parameter.detach()
+            scratch = self._scratch[parameter] = torch.empty_like(own), torch.empty_like(own)
+        return scratch
+
+    def free_scratch(self) -> None:
+        """Let go of the memory that only steps need; they take it anew."""
+        self._scratch.clear()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -505,13 +526,17 @@ class ProximalAdam(_PenalizedOptimizer):
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         if not _steps_by_group(group):
-            group["penalty"].prox_in_metric_(parameter, *self._metric(parameter, group))
+            own, scratch = self._scratch_of(parameter)
+            metric, scale = self._metric(parameter, group, own)
+            group["penalty"].prox_in_metric_(parameter, metric, scale, scratch)
 
-    def _metric(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, Any]:
+    def _metric(
+        self, parameter: Tensor, group: dict[str, Any], out: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
         """The steps of Adam are scale / metric: lr·c and √v + ε·c, where c² corrects v."""
         state = self.state[parameter]
         correction = (1 - group["betas"][1] ** state["step"].item()) ** 0.5
-        metric = state["exp_avg_sq"].sqrt()
+        metric = torch.sqrt(state["exp_avg_sq"], out=out)
         metric.add_(as_scalar(group["eps"] * correction, metric))
         return metric, along_members(group["lr"], metric) * correction
 
