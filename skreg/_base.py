@@ -32,7 +32,6 @@ from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
 from skreg._progress import Progress
 from skreg._validation import (
-    check_hidden_layer_sizes,
     densify,
     drop_weightless,
     private_random_state,
@@ -40,7 +39,6 @@ from skreg._validation import (
     warn_caller,
 )
 from skreg.losses import Loss
-from skreg.modules import ACTIVATIONS, MLP
 from skreg.net import RegularizedNet
 from skreg.optim import PENALTY_METHODS, ProximalAdam, ProximalSGD
 from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
@@ -48,7 +46,7 @@ from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
 _STOCHASTIC_SOLVERS = ("adam", "sgd")
 
 
-def solver_is_stochastic(estimator: BaseRegularizedMLP) -> bool:
+def solver_is_stochastic(estimator: BaseRegularizedNetwork) -> bool:
     if estimator.solver not in _STOCHASTIC_SOLVERS:
         raise AttributeError(
             f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
@@ -67,12 +65,10 @@ class FitJob:
     incremental: bool
 
 
-class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
-    """Parameters, fitting and fitted attributes of the regressor and the classifier."""
+class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+    """Parameters, fitting and fitted attributes of all estimators, whatever the network."""
 
     _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
         "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
@@ -100,11 +96,15 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "penalize_bias": ["boolean"],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "device": [str],
         "callbacks": [list, None],
         "verbose": ["verbose"],
     }
+
+    #: Whether several fits of one architecture can be trained as one (see `_stack`).
+    _joinable = False
+    #: Whether a row may have more axes than one.
+    _allow_nd = False
 
     _dtype: np.dtype
     _random_state: np.random.RandomState
@@ -113,9 +113,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
     def __init__(
         self,
         *,
-        hidden_layer_sizes: Any,
-        activation: str,
-        penalty: str | Penalty | None,
+        penalty: Any,
         alpha: float,
         l1_ratio: float,
         penalty_method: str,
@@ -139,13 +137,10 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         epsilon: float,
         max_fun: int,
         penalize_bias: bool,
-        dropout: float,
         device: str,
         callbacks: list | None,
         verbose: bool | int,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
         self.penalty = penalty
         self.alpha = alpha
         self.l1_ratio = l1_ratio
@@ -170,10 +165,32 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         self.epsilon = epsilon
         self.max_fun = max_fun
         self.penalize_bias = penalize_bias
-        self.dropout = dropout
         self.device = device
         self.callbacks = callbacks
         self.verbose = verbose
+
+    # ------------------------------------------------------------------ of each network
+
+    @abstractmethod
+    def _make_module(self, X: Any) -> Any:
+        """A new network for rows like these, `n_outputs_` and `_dtype`."""
+
+    @abstractmethod
+    def _check_same_architecture(self, n_outputs: int) -> None:
+        """Raise ValueError where the fitted network is not the one the parameters ask for."""
+
+    def _net_class(self) -> Callable[..., RegularizedNet]:
+        return RegularizedNet
+
+    def _begin_anew(self) -> None:
+        """Forget what belongs to a network that was fitted before."""
+
+    def _pick_inputs(self, X: Any) -> Any:
+        """The columns of X that the network takes, as it takes them."""
+        return X
+
+    def _pick_inputs_to_train_on(self, X: Any) -> Any:
+        return self._pick_inputs(X)
 
     # ------------------------------------------------------------------ of each kind
 
@@ -208,7 +225,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
-    ) -> BaseRegularizedMLP:
+    ) -> BaseRegularizedNetwork:
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental)
             self.net_.on_epoch = next_task
@@ -221,7 +238,6 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
     ) -> FitJob:
         """Check everything and make the net, ready to be trained alone or in a stack."""
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
-        hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
         X, y = validate_data(
@@ -231,6 +247,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             accept_sparse="csr",
             dtype=self._dtype if resume else (np.float64, np.float32),
             multi_output=True,
+            allow_nd=self._allow_nd,
             y_numeric=is_regressor(self),
             reset=not resume,
         )
@@ -248,20 +265,12 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         if not (resume and incremental):
             self._random_state = private_random_state(self.random_state)
         if resume:
-            self._check_same_architecture(hidden_layer_sizes, self._count_outputs(target))
+            self._check_same_architecture(self._count_outputs(target))
             X = self._pick_inputs_to_train_on(X)
         else:
             self._dtype = X.dtype
             self.n_outputs_ = self._count_outputs(target)
-            module = MLP(
-                X.shape[1],
-                hidden_layer_sizes,
-                self.n_outputs_,
-                activation=self.activation,
-                dropout=self.dropout,
-                random_state=self._random_state,
-                dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
-            )
+            module = self._make_module(X)
         if resume and incremental:
             self.net_.move_to(device)
             self.net_.set_penalty(self._make_penalty())
@@ -275,7 +284,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             if previous:
                 self.net_.continue_curves(previous)
             else:
-                self._inputs = self._full_layer_sizes = None
+                self._begin_anew()
 
         try:
             train, valid = self._split(X, y, target, sample_weight)
@@ -320,17 +329,10 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
                 "partial_fit does not support early_stopping=True: it sees a part of the data "
                 "at a time. Set early_stopping=False or use fit."
             )
-        if self.solver != "fista":
-            return
-        if self.penalty_method != "proximal":
+        if self.solver == "fista" and self.penalty_method != "proximal":
             raise ValueError(
                 f"solver='fista' takes proximal steps, but penalty_method="
                 f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
-            )
-        if self.dropout:
-            raise ValueError(
-                f"solver='fista' needs a loss that stays the same between evaluations, but "
-                f"dropout={self.dropout}. Use dropout=0.0 or solver='adam'."
             )
 
     def _make_penalty(self) -> Penalty | None:
@@ -355,7 +357,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             penalty_method=self.penalty_method,
         )
 
-    def _make_net(self, module: MLP, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
+    def _make_net(self, module: Any, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
         if self.solver == "fista" and not loss.smooth:
             raise ValueError(
                 f"solver='fista' needs a smooth loss, and {loss} has kinks. Use "
@@ -374,7 +376,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             if fista and not self.early_stopping
             else self.n_iter_no_change,
         )
-        return RegularizedNet(
+        return self._net_class()(
             module,
             loss,
             self._make_optimizer(),
@@ -453,23 +455,6 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
             ]
         )
 
-    def _check_same_architecture(self, hidden_layer_sizes: tuple, n_outputs: int) -> None:
-        module = self.net_.module_
-        wanted = (hidden_layer_sizes, n_outputs, self.activation, self.dropout)
-        sizes = self._full_layer_sizes or module.hidden_layer_sizes
-        have = (sizes, module.n_outputs, module.activation, module.dropout)
-        if wanted != have:
-            names = ("hidden_layer_sizes", "outputs", "activation", "dropout")
-            changed = ", ".join(
-                f"{name} {old} to {new}"
-                for name, old, new in zip(names, have, wanted, strict=True)
-                if old != new
-            )
-            raise ValueError(
-                f"The fitted network cannot be trained on: its architecture changed "
-                f"({changed}). Set warm_start=False and call fit to start anew."
-            )
-
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
         if residual > self.tol:
@@ -493,7 +478,6 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
     def _publish(self) -> None:
         net = self.net_
         self.n_iter_ = net.n_epochs_
-        self.n_layers_ = len(net.module_.weights) + 1
         self.out_activation_ = net.criterion_.out_activation
         self.t_ = net.progress.samples_seen
         self.data_loss_curve_ = [float(loss[0]) for loss in net.data_losses_]
@@ -520,7 +504,14 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
     def _raw_predict(self, X: Any) -> Tensor:
         """Raw outputs on the host, shape (n_samples, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=self._dtype, reset=False)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=self._dtype,
+            allow_nd=self._allow_nd,
+            reset=False,
+        )
         # Rows move to the device a batch at a time: predicting on more than the device
         # holds is no reason to fail.
         return self.net_.raw_outputs(TensorData(self._pick_inputs(X), None))[0].cpu()
