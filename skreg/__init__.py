@@ -10,12 +10,16 @@ array([False, False,  True,  True])
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._net_classifier import RegularizedNetClassifier
+from skreg._net_regressor import RegularizedNetRegressor
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 
 __all__ = [
     "RegularizedMLPClassifier",
     "RegularizedMLPRegressor",
+    "RegularizedNetClassifier",
+    "RegularizedNetRegressor",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",

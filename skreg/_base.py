@@ -318,8 +318,10 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
-        penalty = self._make_penalty()
-        if self.penalty_method == "decoupled" and not isinstance(penalty, L2 | None):
+        made: Any = self._make_penalty()
+        penalties = made.values() if isinstance(made, dict) else [made]
+        all_l2 = all(isinstance(penalty, L2 | None) for penalty in penalties)
+        if self.penalty_method == "decoupled" and not all_l2:
             raise ValueError(
                 f"penalty_method='decoupled' is weight decay, an L2 penalty only, but "
                 f"penalty={self.penalty!r}. Use penalty='l2' or penalty_method='proximal'."

@@ -104,6 +104,13 @@ class Loop:
         self.end()
         return self
 
+    def sums_of_weights(self) -> Tensor:
+        """Return one number per member, finite if and only if every weight is.
+
+        Or as good as: the sum may overflow first.
+        """
+        return torch.stack([p.detach().sum(1) for p in self.module_.parameters()]).sum(0)
+
     def multiplications(self, n_samples: int) -> int:
         """How many the largest product of a step has; on a GPU the host has none to do."""
         if self.module_.weight.is_cuda:
@@ -164,8 +171,7 @@ class Loop:
         penalty = self.penalty_values()
         self.module_.train()
         data_loss = self._train_epoch()
-        # Finite if and only if every weight is (or as good as: the sum may overflow first).
-        weights = torch.stack([p.detach().sum(1) for p in self.module_.parameters()]).sum(0)
+        weights = self.sums_of_weights()
         # The one read of the device in an epoch.
         numbers = torch.stack([data_loss, penalty, weights])
         data_loss, penalty, weights = numbers.double().cpu().numpy()
