@@ -46,6 +46,8 @@ class BaseRegularizedNet(BaseRegularizedNetwork):
         # What a module takes is known to the module alone, so that these parameters cannot
         # stand in the signature. They are attributes of their own, under the name they are
         # given by, and get_params and set_params know them: all that clone and searches ask.
+        # (The prefix in the name `**module__parameters` is no accident: scikit-learn's checks
+        # give every name in a signature a value.)
         for name, value in module_parameters.items():
             if not name.startswith(_PREFIX):
                 raise TypeError(

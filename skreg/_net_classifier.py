@@ -159,7 +159,7 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
     verbose : bool or int, default=False
         Print loss and penalty of every epoch.
 
-    **module_parameters
+    **module__parameters
         Parameters of the module, as ``module__name=value``.
 
     Attributes
@@ -286,7 +286,7 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
         device: str = "auto",
         callbacks: list | None = None,
         verbose: bool | int = False,
-        **module_parameters: Any,
+        **module__parameters: Any,
     ) -> None:
         super().__init__(
             module=module,
@@ -318,6 +318,6 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
             device=device,
             callbacks=callbacks,
             verbose=verbose,
-            module_parameters=module_parameters,
+            module_parameters=module__parameters,
         )
         self.class_weight = class_weight

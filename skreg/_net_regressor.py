@@ -164,7 +164,7 @@ class RegularizedNetRegressor(RegressionMixin, BaseRegularizedNet):
     verbose : bool or int, default=False
         Print loss and penalty of every epoch.
 
-    **module_parameters
+    **module__parameters
         Parameters of the module, as ``module__name=value``.
 
     Attributes
@@ -296,7 +296,7 @@ class RegularizedNetRegressor(RegressionMixin, BaseRegularizedNet):
         device: str = "auto",
         callbacks: list | None = None,
         verbose: bool | int = False,
-        **module_parameters: Any,
+        **module__parameters: Any,
     ) -> None:
         super().__init__(
             module=module,
@@ -328,6 +328,6 @@ class RegularizedNetRegressor(RegressionMixin, BaseRegularizedNet):
             device=device,
             callbacks=callbacks,
             verbose=verbose,
-            module_parameters=module_parameters,
+            module_parameters=module__parameters,
         )
         self.loss = loss

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.dataset import Dataset
 from torch import Tensor
 
 from skreg._backprop import Backprop
@@ -105,6 +106,9 @@ class RegularizedNet(Loop, NeuralNet):
             batch_size=batch_size,
             train_split=None,
             callbacks=callbacks,
+            # Batches are shown to those who ask: what was predicted for them in training
+            # is not kept for a score of the epoch.
+            use_caching=False,
             predict_nonlinearity=criterion.predict,
             verbose=verbose,
             device=device,
@@ -224,6 +228,13 @@ class RegularizedNet(Loop, NeuralNet):
             for event in _BATCH_EVENTS
         )
 
+    def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict:
+        """Return the rows as skorch's scoring callbacks want them."""
+        return {
+            "dataset_train": Dataset(train.X, train.y),
+            "dataset_valid": None if valid is None else Dataset(valid.X, valid.y),
+        }
+
     def set_learning_rates(self) -> None:
         # "constant" is left alone after the start: a skorch LRScheduler may be at work.
         rates = self.progress.learning_rates
@@ -240,6 +251,11 @@ class RegularizedNet(Loop, NeuralNet):
         row = self._row_of(epoch)
         for name, value in row.items():
             self.history.record(name, value)
+        if self.module_.n_members == 1:
+            # By the name under which skorch's Checkpoint looks for it.
+            merit = "valid_score" if self.validates_ else "train_loss"
+            best = self.progress.best[0] == (1 if self.validates_ else -1) * row[merit]
+            self.history.record(f"{merit}_best", bool(best))
         if self.verbose:
             shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")

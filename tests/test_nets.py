@@ -1,4 +1,4 @@
-"""Estimators of anybody's torch module: sizes, penalties by name, and equality with the MLPs."""
+"""Estimators of anybody's torch module: sizes, penalties by name, equality with the MLPs."""
 
 import copy
 import pickle
@@ -77,7 +77,7 @@ def classifier(module=Perceptron, **settings):
     return RegularizedNetClassifier(module, **{"random_state": 0, **settings})
 
 
-# ---------------------------------------------------------------------- the linear limit
+# ------------------------------------------------------------ the linear limit
 
 FISTA = {"solver": "fista", "tol": 1e-9, "max_iter": 5000, "random_state": 0}
 
@@ -151,7 +151,7 @@ def test_the_same_network_takes_the_same_steps_as_the_mlp_by_hand(settings, weig
     assert net.sparsity_ == mlp.sparsity_
 
 
-# ---------------------------------------------------------------------- three real networks
+# ------------------------------------------------------------ three real networks
 
 
 def digits_cnn(n_features, n_outputs):
@@ -173,8 +173,8 @@ def test_a_cnn_reads_images_and_l1_empties_its_weights():
     assert model.module_[3].weight.dtype == torch.float32
     assert model.sparsity_ > 0.2
     assert (model.module_[3].weight == 0).float().mean() > 0.2
-    with pytest.raises(ValueError, match=r"rows of shape \(8, 1, 8\).*fitted on.*\(1, 8, 8\)"):
-        model.predict(images.reshape(-1, 8, 1, 8))
+    with pytest.raises(ValueError, match=r"rows of shape \(1, 64\).*fitted on.*\(1, 8, 8\)"):
+        model.predict(images.reshape(-1, 1, 64))
 
 
 class Residual(nn.Module):
@@ -205,7 +205,7 @@ def test_a_residual_network_with_batch_normalization():
     assert model.sparsity_ > 0
     # Predicting uses what was learned of the columns, not the batch it is asked with.
     assert_allclose(model.predict(rows)[:3], model.predict(rows[:3]), rtol=1e-10)
-    with pytest.raises(ValueError, match="module has batch normalization. Use solver='adam'"):
+    with pytest.raises(ValueError, match="the module has batch normalization"):
         regressor(Residual, solver="fista").fit(rows, y)
 
 
@@ -246,14 +246,14 @@ def test_an_embedding_model_with_one_penalty_for_the_codes_and_one_for_the_rest(
     assert_allclose(float(model.net_.penalty_values()), by_hand, rtol=1e-9)
 
 
-# ---------------------------------------------------------------------- which are penalized
+# ------------------------------------------------------------ which are penalized
 
 
 def test_penalized_by_rule_by_pattern_and_by_function():
     settings = {"module__norm": True, "penalty": "l1", "alpha": 0.05, "max_iter": 60}
 
     def zeros(**more):
-        module = regressor(**settings, **more).fit(X, Y).module_
+        module = regressor(**{**settings, **more}).fit(X, Y).module_
         return {name for name, p in module.named_parameters() if (p == 0).any()}
 
     assert zeros() == {"hidden.weight", "out.weight"}
@@ -312,7 +312,7 @@ def test_frozen_parameters_are_neither_trained_nor_penalized():
         regressor(module.requires_grad_(False)).fit(X, Y)
 
 
-# ---------------------------------------------------------------------- class, instance, function
+# ------------------------------------------------------------ class, instance, function
 
 
 def test_an_instance_is_copied_and_trained_from_the_weights_it_has():
@@ -377,7 +377,7 @@ def test_a_module_without_layers_and_without_a_trailing_axis():
     assert model.sparsity_ == 0
 
 
-# ---------------------------------------------------------------------- parameters of the module
+# ------------------------------------------------------------ parameters of the module
 
 
 def test_parameters_of_the_module_are_parameters_of_the_estimator():
@@ -397,7 +397,7 @@ def test_parameters_of_the_module_are_parameters_of_the_estimator():
 def test_a_stacked_search_fits_nets_one_after_another():
     grid = {"alpha": [1e-4, 0.1], "module__hidden": [2, 9]}
     model = regressor(penalty="l1", max_iter=3)
-    ours = StackedGridSearchCV(model, grid, cv=2, n_jobs=2).fit(X, Y)
+    ours = StackedGridSearchCV(model, grid, cv=2).fit(X, Y)
     theirs = GridSearchCV(model, grid, cv=2).fit(X, Y)
     assert_array_equal(
         ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"]
@@ -405,7 +405,7 @@ def test_a_stacked_search_fits_nets_one_after_another():
     assert ours.best_params_ == theirs.best_params_
 
 
-# ---------------------------------------------------------------------- outputs
+# ------------------------------------------------------------ outputs
 
 
 def test_two_scores_for_two_classes_are_a_softmax():
@@ -424,7 +424,7 @@ def test_other_losses():
     assert (regressor(loss="poisson").fit(X, counts).predict(X) > 0).all()
 
 
-# ---------------------------------------------------------------------- seeds, copies, more fits
+# ------------------------------------------------------------ seeds, copies, more fits
 
 
 @pytest.mark.parametrize("settings", [{}, {"module__dropout": 0.3, "module__norm": True}])
@@ -524,7 +524,7 @@ def test_cross_validation_over_rows_of_images():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        RegularizedNetRegressor(Perceptron, penalty="l1"),
+        RegularizedNetRegressor(Perceptron, penalty="l1", learning_rate_init=0.02),
         RegularizedNetClassifier(
             linear, penalty="elasticnet", solver="sgd", learning_rate_init=0.05, max_iter=100
         ),
