@@ -1,4 +1,6 @@
-"""scikit-learn's own tests of its MLPs, run against ours: `python tests/run_sklearn_test_mlp.py`.
+"""scikit-learn's own tests of its MLPs, run against ours.
+
+`python tests/run_sklearn_test_mlp.py`
 
 The file is read from the installed scikit-learn, and only its import is changed. What comes
 out is printed by test, and compared with what is expected: all pass but those in `DIFFERENT`,

@@ -1,9 +1,14 @@
 """skorch's callbacks in our estimators, and our optimizers and penalties in skorch's nets."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     Checkpoint,
@@ -266,3 +271,20 @@ def test_a_skorch_net_with_our_optimizer_saves_and_loads(tmp_path):
         model.partial_fit(X, Y[:, None])
     for ours, theirs in zip(net.module_.parameters(), twin.module_.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_two_processes_take_the_steps_of_one_with_the_joint_batch(tmp_path):
+    pytest.importorskip("accelerate", reason="pip install 'skreg[parallel]'")
+    script = Path(__file__).with_name("data_parallel.py")
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=120)
+    first, second, alone = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("0", "1", "alone")
+    )
+    # Each process saw other rows, and has the weights of all.
+    assert first["losses"] != second["losses"]
+    assert first["weights"] == second["weights"]
+    joint = np.mean([first["losses"], second["losses"]], axis=0)
+    assert_allclose(joint, alone["losses"], rtol=1e-4)
+    assert_allclose(first["weights"], alone["weights"], atol=1e-5)
+    assert_array_equal(np.equal(first["weights"], 0), np.equal(alone["weights"], 0))
+    assert np.equal(alone["weights"], 0).any()
