@@ -211,6 +211,10 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         """Predictions, in the shape and type that y came in, for raw outputs of one member."""
 
     @abstractmethod
+    def _decode_target(self, target: Tensor) -> np.ndarray:
+        """Targets as `_encode_target` gave them, as y was."""
+
+    @abstractmethod
     def _score_predictions(
         self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
@@ -229,8 +233,9 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental)
             self.net_.on_epoch = next_task
+            self.net_.speaks = (self._decode, self._decode_target)
             self._train(job)
-            self.net_.on_epoch = None
+            self.net_.on_epoch = self.net_.speaks = None
         return self
 
     def _prepare(

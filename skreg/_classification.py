@@ -204,6 +204,10 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
             codes = np.minimum((raw[:, 0] > 0).long().cpu().numpy(), len(self.classes_) - 1)
         return self.classes_[codes]
 
+    def _decode_target(self, target: Tensor) -> np.ndarray:
+        codes = target.cpu().numpy()
+        return codes if self._multilabel else self.classes_[codes[:, 0].astype(int)]
+
     def _score_predictions(
         self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:

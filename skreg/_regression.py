@@ -100,6 +100,10 @@ class RegressionMixin(RegressorMixin, BaseRegularizedNetwork):
         predictions = self.net_.criterion_.predict(raw).cpu().numpy()
         return predictions[:, 0] if self._y_ndim == 1 else predictions
 
+    def _decode_target(self, target: Tensor) -> np.ndarray:
+        y = target.cpu().numpy()
+        return y[:, 0] if self._y_ndim == 1 else y
+
     def _score_predictions(
         self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:

@@ -66,6 +66,9 @@ class RegularizedNet(Loop, NeuralNet):
         and returns one score per member, shape (n_members,). Larger is better.
     on_epoch : callable or None
         Called after every epoch of `train_on`; ends the training by returning True.
+    speaks : tuple of two callables or None
+        What turn raw outputs, and targets, into the estimator's language: labels, say. For
+        callbacks that score with `predict` during training.
     module_, optimizer_, criterion_, history, callbacks_
         As in any skorch net.
     data_losses_, penalties_ : list of ndarray of shape (n_members,)
@@ -121,6 +124,7 @@ class RegularizedNet(Loop, NeuralNet):
         self.max_fun = max_fun
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
+        self.speaks: tuple[Callable, Callable] | None = None
 
     device: str
 
@@ -165,6 +169,12 @@ class RegularizedNet(Loop, NeuralNet):
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         """Raw outputs of the first member, for skorch's own `predict` and scoring."""
         return self.module_(x)[0]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict as the estimator does, where it said how; else as `predict_proba`."""
+        if self.speaks is None:
+            return super().predict(X)
+        return self.speaks[0](self.forward(X))
 
     def penalized_weights(self) -> list[Tensor]:
         """Return the parameters the penalty is put on."""
@@ -230,9 +240,10 @@ class RegularizedNet(Loop, NeuralNet):
 
     def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict:
         """Return the rows as skorch's scoring callbacks want them."""
+        _, decode = self.speaks or (None, lambda y: y)
         return {
-            "dataset_train": Dataset(train.X, train.y),
-            "dataset_valid": None if valid is None else Dataset(valid.X, valid.y),
+            "dataset_train": Dataset(train.X, decode(train.y)),
+            "dataset_valid": None if valid is None else Dataset(valid.X, decode(valid.y)),
         }
 
     def set_learning_rates(self) -> None:
@@ -284,7 +295,7 @@ class RegularizedNet(Loop, NeuralNet):
         # What is there in training alone: a callback may pickle the net then.
         for name in ("_train", "_valid", "_train_epoch"):
             state.pop(name, None)
-        state["_backprop"] = state["on_epoch"] = None
+        state["_backprop"] = state["on_epoch"] = state["speaks"] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         if torch.device(self.device).type != "cpu":
             # Together, so that the optimizer goes on pointing at the module's parameters and
