@@ -56,10 +56,8 @@ def one_of_two(folder):
 
 
 def report(net, path):
-    weights = [p.detach().flatten().tolist() for p in net.module_.parameters()]
-    path.write_text(
-        json.dumps({"losses": net.history[:, "train_loss"], "weights": sum(weights, [])})
-    )
+    weights = nn.utils.parameters_to_vector(net.module_.parameters()).tolist()
+    path.write_text(json.dumps({"losses": net.history[:, "train_loss"], "weights": weights}))
 
 
 if __name__ == "__main__":

@@ -465,8 +465,8 @@ def page():
             *rows,
             rule,
             "",
-            ".. [1] A torch module says nothing of its features' importances by itself: give the",
-            "   tool an ``importance_getter``, a function of the fitted estimator.",
+            ".. [1] A torch module says nothing of its features' importances by itself: give",
+            "   the tool an ``importance_getter``, a function of the fitted estimator.",
             "",
         ]
     )
