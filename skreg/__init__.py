@@ -14,12 +14,14 @@ from skreg._net_classifier import RegularizedNetClassifier
 from skreg._net_regressor import RegularizedNetRegressor
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
+from skreg.stability import StabilitySelection
 
 __all__ = [
     "RegularizedMLPClassifier",
     "RegularizedMLPRegressor",
     "RegularizedNetClassifier",
     "RegularizedNetRegressor",
+    "StabilitySelection",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",

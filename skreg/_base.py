@@ -101,6 +101,8 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         "verbose": ["verbose"],
     }
 
+    #: Whether this is the pilot of another fit.
+    _is_pilot = False
     #: Whether several fits of one architecture can be trained as one (see `_stack`).
     _joinable = False
     #: Whether a row may have more axes than one.
@@ -182,6 +184,13 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
     def _net_class(self) -> Callable[..., RegularizedNet]:
         return RegularizedNet
 
+    def make_pilot(self) -> Any:
+        """Return the unfitted estimator whose weights an adaptive penalty adapts to, if any."""
+        return None
+
+    def _start_elsewhere(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        """Where training does not start from the module's own weights, change them."""
+
     def _begin_anew(self) -> None:
         """Forget what belongs to a network that was fitted before."""
 
@@ -239,9 +248,16 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         return self
 
     def _prepare(
-        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        incremental: bool = False,
+        names: np.ndarray | None = None,
     ) -> FitJob:
         """Check everything and make the net, ready to be trained alone or in a stack."""
+        given = X, y, sample_weight
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
@@ -256,6 +272,8 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
             y_numeric=is_regressor(self),
             reset=not resume,
         )
+        if names is not None:  # X has lost them on its way
+            self.feature_names_in_ = names
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
@@ -276,6 +294,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
             self._dtype = X.dtype
             self.n_outputs_ = self._count_outputs(target)
             module = self._make_module(X)
+            self._start_elsewhere(module, *given)
         if resume and incremental:
             self.net_.move_to(device)
             self.net_.set_penalty(self._make_penalty())
@@ -323,7 +342,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
-        made: Any = self._make_penalty()
+        made: Any = self._plain_penalty()
         penalties = made.values() if isinstance(made, dict) else [made]
         all_l2 = all(isinstance(penalty, L2 | None) for penalty in penalties)
         if self.penalty_method == "decoupled" and not all_l2:
@@ -342,8 +361,13 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
                 f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
             )
 
-    def _make_penalty(self) -> Penalty | None:
+    def _plain_penalty(self) -> Any:
+        """The penalty that the parameters ask for, knowing nothing of the network."""
         return make_penalty(self.penalty, self.alpha, self.l1_ratio)
+
+    def _make_penalty(self, module: Any = None) -> Any:
+        """The penalty that the parameters ask for, on the module or else the fitted one."""
+        return self._plain_penalty()
 
     def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
         if self.solver == "fista":
@@ -387,7 +411,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
             module,
             loss,
             self._make_optimizer(),
-            penalty=self._make_penalty(),
+            penalty=self._make_penalty(module),
             penalize_bias=self.penalize_bias,
             progress=progress,
             shufflers=[Shuffler(self._random_state)],
@@ -464,7 +488,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
 
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
-        if residual > self.tol:
+        if residual > self.tol and not self._is_pilot:
             self._warn_not_optimal(residual)
         self._publish()
 

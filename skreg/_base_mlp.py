@@ -11,13 +11,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skreg._base import BaseRegularizedNetwork
 from skreg._fitted import FittedMLP
+from skreg._pilot import PilotMixin, parameters_of
 from skreg._validation import check_hidden_layer_sizes
 from skreg.modules import ACTIVATIONS, MLP
+from skreg.penalties import Penalty, adapts
 
 __all__ = ["BaseRegularizedMLP"]
 
 
-class BaseRegularizedMLP(FittedMLP, BaseRegularizedNetwork):
+class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
     """An estimator whose network is an :class:`~skreg.modules.MLP`."""
 
     _parameter_constraints: dict = {
@@ -49,12 +51,36 @@ class BaseRegularizedMLP(FittedMLP, BaseRegularizedNetwork):
             dtype=torch.float32 if self._dtype == np.float32 else torch.float64,
         )
 
+    def _start_elsewhere(self, module: MLP, X: Any, y: Any, sample_weight: Any) -> None:
+        self._pilots = self._start_from_pilot(module, X, y, sample_weight)
+
+    def _make_penalty(self, module: MLP | None = None) -> Penalty | None:
+        """The penalty that the parameters ask for, on the features that a network takes."""
+        penalty: Penalty | None = self._plain_penalty()
+        if penalty is None:
+            return None
+        names = getattr(self, "feature_names_in_", None)
+        penalty = penalty.for_features(self.n_features_in_, names)
+        module = self.net_.module_ if module is None else module
+        if self._inputs is not None and module.n_features < self.n_features_in_:
+            penalty = penalty.for_inputs(self._inputs.tolist())
+        if adapts(penalty):
+            # A fitted network that training goes on from is as good as a pilot.
+            penalty = penalty.with_pilots(self._pilots or parameters_of(module))
+        return penalty
+
     def _begin_anew(self) -> None:
         self._inputs = self._full_layer_sizes = None
 
     def _check_combinations(self, incremental: bool) -> None:
         check_hidden_layer_sizes(self.hidden_layer_sizes)
         super()._check_combinations(incremental)
+        penalty = self._plain_penalty()
+        if incremental and adapts(penalty) and not self.__sklearn_is_fitted__():
+            raise ValueError(
+                f"{penalty} takes its strengths from a pilot fit on all data, which "
+                f"partial_fit does not see. Call fit first, or set adaptive=False."
+            )
         if self.solver == "fista" and self.dropout:
             raise ValueError(
                 f"solver='fista' needs a loss that stays the same between evaluations, but "

@@ -29,7 +29,38 @@ from torch import Tensor
 
 from skreg.modules import ACTIVATIONS, MLP
 
-__all__ = ["compact_layers", "compact_mlp"]
+__all__ = ["compact_layers", "compact_mlp", "compact_pilot"]
+
+
+def _units(weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Masks of the units of each layer: those that an input reaches, and those alive."""
+    # Layer 0 are the inputs, the last the outputs: these all stay, reached or not.
+    reached = [weights[0].new_ones(len(weights[0]), dtype=torch.bool)]
+    for weight in weights:
+        reached.append((weight[reached[-1]] != 0).any(0))
+    reaching = [weights[-1].new_ones(weights[-1].shape[1], dtype=torch.bool)]
+    for weight in reversed(weights):
+        reaching.insert(0, (weight[:, reaching[0]] != 0).any(1))
+    alive = [a & b for a, b in zip(reached[:-1], reaching[:-1], strict=True)]
+    alive.append(reaching[-1])
+    return reached, alive
+
+
+def compact_pilot(module: MLP, pilot: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Of the flat weights and biases of a pilot fit those that :func:`compact_mlp` leaves."""
+    _, alive = _units([weight[0].detach() for weight in module.weights])
+    masks = [mask.cpu() for mask in alive]
+    weights = [
+        layer[:, rows][:, :, columns].flatten(1)
+        for layer, rows, columns in zip(
+            module.split_weights(pilot[0]), masks[:-1], masks[1:], strict=True
+        )
+    ]
+    biases = [
+        layer[:, columns]
+        for layer, columns in zip(module.split_biases(pilot[1]), masks[1:], strict=True)
+    ]
+    return torch.cat(weights, 1), torch.cat(biases, 1)
 
 
 @torch.no_grad()
@@ -52,15 +83,7 @@ def compact_layers(
     weights, biases : list of Tensor
         The layers that are left, as new tensors.
     """
-    # Layer 0 are the inputs, the last the outputs: these all stay, reached or not.
-    reached = [weights[0].new_ones(len(weights[0]), dtype=torch.bool)]
-    for weight in weights:
-        reached.append((weight[reached[-1]] != 0).any(0))
-    reaching = [biases[-1].new_ones(len(biases[-1]), dtype=torch.bool)]
-    for weight in reversed(weights):
-        reaching.insert(0, (weight[:, reaching[0]] != 0).any(1))
-    alive = [a & b for a, b in zip(reached[:-1], reaching[:-1], strict=True)]
-    alive.append(reaching[-1])
+    reached, alive = _units(weights)
 
     # In float64, so that what is folded is rounded once.
     activate = ACTIVATIONS[activation]

@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from skreg._compact import compact_mlp
+from skreg._compact import compact_mlp, compact_pilot
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
@@ -23,6 +24,8 @@ class CompactMixin:
     _inputs: np.ndarray | None = None
     #: Sizes of the hidden layers before the first `compact`; None if there was none.
     _full_layer_sizes: tuple[int, ...] | None = None
+    #: Weights and biases that an adaptive penalty adapts to.
+    _pilots: tuple[Tensor, Tensor] | None = None
 
     def compact(self) -> Self:
         """Return a copy with a smaller network that predicts the same, and faster.
@@ -75,6 +78,12 @@ class CompactMixin:
         if self._full_layer_sizes is None:
             compacted._full_layer_sizes = net.module_.hidden_layer_sizes
         module, kept = compact_mlp(net.module_)
+        if compacted._pilots is not None:
+            compacted._pilots = compact_pilot(net.module_, compacted._pilots)
+            if net.penalty is not None:
+                net.penalty = net.penalty.with_pilots(compacted._pilots)
+        if net.penalty is not None:
+            net.penalty = net.penalty.for_inputs(kept.tolist())
         inputs = np.arange(self.n_features_in_) if self._inputs is None else self._inputs
         inputs = inputs[kept.cpu().numpy()]
         compacted._inputs = inputs if len(inputs) < self.n_features_in_ else None
@@ -113,7 +122,9 @@ def _exchange_module(net: RegularizedNet, module: MLP) -> None:
     net.initialize_optimizer()
     groups = zip(net.optimizer_.param_groups, optimizer.param_groups, strict=True)
     for new, old in groups:
-        new.update({name: value for name, value in old.items() if name != "params"})
+        # The new group's penalty is the same, and knows the layers of the new module.
+        kept = {k: v for k, v in old.items() if k not in ("params", "penalty")}
+        new.update(kept)
     # A scheduler among the callbacks holds the old one: that very object becomes the new.
     vars(optimizer).update(vars(net.optimizer_))
     net.optimizer_ = optimizer

@@ -16,15 +16,31 @@ from torch import Tensor, nn
 
 from skreg._data import TensorData
 from skreg._fista import FISTA
+from skreg._group_penalties import GroupPenalty
 from skreg._network import SingleNetwork
+from skreg._optimality import optimality_residual
 from skreg._passes import forward_all, mean_losses_and_gradients
 from skreg._penalized import Penalized, assign_penalties
 from skreg.losses import Loss
 from skreg.net import RegularizedNet
-from skreg.optim import optimality_residual
 from skreg.penalties import Penalty
 
 __all__ = ["ModuleNet"]
+
+
+def as_stack(parameter: Tensor) -> Tensor:
+    """A view of a torch layer's weights as a stack of one: (1, fan_in, fan_out, ...).
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skreg._module_net import as_stack
+    >>> as_stack(nn.Linear(3, 8).weight).shape, as_stack(nn.Conv2d(3, 8, 5).weight).shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 3, 8, 5, 5]))
+    """
+    if parameter.ndim > 1:
+        parameter = parameter.transpose(0, 1)
+    return parameter.unsqueeze(0)
 
 
 class AutogradPasses:
@@ -45,7 +61,7 @@ class AutogradPasses:
 
     def __init__(self, module: SingleNetwork, loss: Loss, parameters: Sequence[Tensor]) -> None:
         self.module, self.loss, self._parameters = module, loss, list(parameters)
-        self.gradients = [torch.zeros_like(p).unsqueeze(0) for p in self._parameters]
+        self.gradients = [torch.zeros_like(as_stack(p)) for p in self._parameters]
 
     def outputs(self, X: Tensor) -> Tensor:
         """Return raw outputs in evaluation mode, shape (1, n_samples, n_outputs)."""
@@ -61,7 +77,7 @@ class AutogradPasses:
                 losses = losses * sample_weight
             gradients = torch.autograd.grad(losses.mean(), self._parameters, allow_unused=True)
         self.gradients = [
-            torch.zeros_like(p).unsqueeze(0) if g is None else g.unsqueeze(0)
+            as_stack(torch.zeros_like(p) if g is None else g)
             for p, g in zip(self._parameters, gradients, strict=True)
         ]
         return raw.detach()
@@ -95,7 +111,9 @@ class ModuleNet(RegularizedNet):
         by_name = self._penalties()
         if isinstance(self.optimizer, type) and issubclass(self.optimizer, FISTA):
             # It works in place: on views of the parameters with an axis of members.
-            trained = {name: p.detach().unsqueeze(0) for name, p in trained.items()}
+            trained = {name: as_stack(p.detach()) for name, p in trained.items()}
+        else:
+            self._check_shapes(by_name)
         self.optimizer_ = self.optimizer(
             [{"params": [p], "penalty": by_name.get(name)} for name, p in trained.items()]
         )
@@ -124,8 +142,9 @@ class ModuleNet(RegularizedNet):
     def set_penalty(self, penalty: Any) -> None:
         self.penalty = penalty
         by_name = self._penalties()
+        self._check_shapes(by_name)
         for name, group in zip(self._trained(), self.optimizer_.param_groups, strict=True):
-            group["penalty"] = by_name.get(name)
+            self.optimizer_.set_penalty(group, by_name.get(name))
 
     def penalty_values(self) -> Tensor:
         trained = self._trained()
@@ -133,14 +152,14 @@ class ModuleNet(RegularizedNet):
         with torch.no_grad():
             for name, penalty in self._penalties().items():
                 if penalty is not None:
-                    total = total + penalty.value([trained[name].unsqueeze(0)])
+                    total = total + penalty.value([as_stack(trained[name])])
         return total
 
     def optimality_residual(self, data: TensorData) -> Any:
         trained, by_name = self._trained(), self._penalties()
         passes = AutogradPasses(self.module_, self.criterion_, list(trained.values()))
         _, gradients = mean_losses_and_gradients(passes, data.to(self.device), self.batch_size)
-        weights = [p.detach().unsqueeze(0) for p in trained.values()]
+        weights = [as_stack(p.detach()) for p in trained.values()]
         penalties = [by_name.get(name) for name in trained]
         with torch.no_grad():
             return optimality_residual(weights, gradients, penalties).cpu().numpy()
@@ -173,6 +192,16 @@ class ModuleNet(RegularizedNet):
         reuses = any(isinstance(m, nn.modules.conv._ConvNd) for m in self.module_.modules())
         largest = max((p.numel() for p in parameters), default=1)
         return min(rows, n_samples) * largest * (64 if reuses else 1)
+
+    def _check_shapes(self, by_name: dict[str, Penalty | None]) -> None:
+        # To a group penalty three axes are a stack: the one shape that says two things.
+        for name, parameter in self._trained().items():
+            if isinstance(by_name.get(name), GroupPenalty) and parameter.ndim == 3:
+                raise ValueError(
+                    f"{by_name[name]} does not know the groups of {name!r}, a weight of three "
+                    f"axes, under this solver. Use solver='fista', or give penalty as a dict "
+                    f"with another kind for {name!r}."
+                )
 
     def _trained(self) -> dict[str, nn.Parameter]:
         named = self.module_.network.named_parameters()

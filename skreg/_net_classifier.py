@@ -39,8 +39,9 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
         sigmoid: (n_samples, n_classes); for two classes (n_samples,), (n_samples, 1) or
         (n_samples, 2); for multilabel targets (n_samples, n_labels).
 
-    penalty : {"l1", "l2", "elasticnet"}, Penalty, dict or None, default="l2"
-        What is put on the weights, or a dict of penalties by name pattern, as in
+    penalty : str, Penalty, dict or None, default="l2"
+        What is put on the weights: "l1", "l2", "elasticnet", "group_lasso",
+        "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad"; or a dict of penalties by name pattern, as in
         ``{"embed.*": L2(1e-3), "*.weight": L1(1e-4)}``: of the penalized parameters each
         gets that of the first pattern that fits its name, and what fits none gets none. An
         object of :mod:`skreg.penalties` may bring its own strength, as in
@@ -53,8 +54,9 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
         use ``alpha / n``.
 
     l1_ratio : float, default=0.5
-        Share of L1 in the elastic net, between 0 (L2) and 1 (L1). Only used with
-        ``penalty="elasticnet"`` or a penalty object that takes one.
+        Share of L1 in the elastic net, between 0 (L2) and 1 (L1), and in the sparse group
+        lasso. Only used with ``penalty="elasticnet"``, ``"sparse_group_lasso"`` or a penalty
+        object that takes one.
 
     penalized : str, list of str, callable or None, default=None
         What is penalized. None is a rule: the weights of linear, convolution, embedding,

@@ -90,6 +90,13 @@ def make_penalties(
     >>> make_penalties({"embed.*": L2(1e-3), "*": "l1"}, alpha=0.1, l1_ratio=0.5)
     {'embed.*': L2(alpha=0.001), '*': L1(alpha=0.1)}
     """
+    for own in penalty.values() if isinstance(penalty, dict) else [penalty]:
+        if getattr(own, "groups", None) is not None or getattr(own, "adaptive", False):
+            raise ValueError(
+                f"{own}: groups of features and strengths that adapt to a pilot are for "
+                f"multi-layer perceptrons. Leave them out, or use RegularizedMLPRegressor "
+                f"or RegularizedMLPClassifier."
+            )
     if not isinstance(penalty, dict):
         return make_penalty(penalty, alpha, l1_ratio)
     takes_alpha = False

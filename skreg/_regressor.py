@@ -53,10 +53,11 @@ class RegularizedMLPRegressor(RegressionMixin, BaseRegularizedMLP):
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Activation of the hidden layers.
 
-    penalty : {"l1", "l2", "elasticnet"}, Penalty or None, default="l2"
-        What is put on the weights. An object of :mod:`skreg.penalties` may bring its own
-        strength, as in ``L1(alpha=0.01)``; what it leaves at None it takes from `alpha` and
-        `l1_ratio`. None is the unpenalized network.
+    penalty : str, Penalty or None, default="l2"
+        What is put on the weights: "l1", "l2", "elasticnet", "group_lasso",
+        "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad". An object of
+        :mod:`skreg.penalties` may bring its own strength, as in ``L1(alpha=0.01)``; what it
+        leaves at None it takes from `alpha` and `l1_ratio`. None is the unpenalized network.
 
     alpha : float, default=1e-4
         Strength λ of the penalty. It is divided neither by the number of samples nor by the
@@ -64,8 +65,9 @@ class RegularizedMLPRegressor(RegressionMixin, BaseRegularizedMLP):
         use ``alpha / n``.
 
     l1_ratio : float, default=0.5
-        Share of L1 in the elastic net, between 0 (L2) and 1 (L1). Only used with
-        ``penalty="elasticnet"`` or a penalty object that takes one.
+        Share of L1 in the elastic net, between 0 (L2) and 1 (L1), and in the sparse group
+        lasso. Only used with ``penalty="elasticnet"``, ``"sparse_group_lasso"`` or a penalty
+        object that takes one.
 
     penalty_method : {"proximal", "subgradient", "decoupled"}, default="proximal"
         How the penalty enters a step.

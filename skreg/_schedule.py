@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from traceback import format_exception
 from typing import Any
 
@@ -23,7 +24,7 @@ from skreg._stack import joinable_key, train_together
 from skreg._validation import check_hidden_layer_sizes, resolve_device
 from skreg.penalties import Penalty
 
-__all__ = ["Task", "fit_all"]
+__all__ = ["Task", "fit_all", "threads_for"]
 
 # Parameters in which the members of a stack may differ.
 _FREE = {"alpha", "l1_ratio", "learning_rate_init", "momentum", "random_state", "tol"}
@@ -53,6 +54,8 @@ class Task:
     label : object
         Whose task it is; nothing is done with it here.
     sample_weight : array-like or None
+    names : ndarray of str or None
+        Of the columns of X, where X itself has none.
     error : str or None
         The traceback, where fitting failed.
     exception : Exception or None
@@ -65,10 +68,14 @@ class Task:
     X: Any
     y: Any
     sample_weight: Any = None
+    names: np.ndarray | None = None
     error: str | None = None
     exception: Exception | None = None
     fit_time: float = 0.0
     label: Any = field(default=None, repr=False)
+
+    def prepare(self) -> FitJob:
+        return self.estimator._prepare(self.X, self.y, self.sample_weight, names=self.names)
 
     def fail(self, error: Exception) -> None:
         self.error, self.exception = "".join(format_exception(error)), error
@@ -110,6 +117,13 @@ def fit_all(
     chunks = (chunk for window in windows for chunk in cut(window, n_threads))
     for chunk in run_in_threads(work, chunks, n_threads):
         yield from chunk
+
+
+def threads_for(networks: Sequence[BaseRegularizedNetwork]) -> int:
+    """How many threads to fit these with: a GPU is kept busy by one stack."""
+    host = ("cpu",) if torch.cuda.is_available() else ("auto", "cpu")
+    on_cpu = all(network.device in host for network in networks)
+    return torch.get_num_threads() if on_cpu else 1
 
 
 def cut(tasks: Sequence[Task], n_threads: int) -> list[list[Task]]:
@@ -179,13 +193,14 @@ def _members_at_once(task: Task) -> int:
 
 def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
     start = time.perf_counter()
+    _fit_pilots(chunk)
     prepared: dict[Any, list[tuple[Task, FitJob]]] = {}
     for task in chunk:
         if task.exception is not None:
             continue
         try:
             task.estimator._validate_params()
-            job = task.estimator._prepare(task.X, task.y, task.sample_weight)
+            job = task.prepare()
         except Exception as error:
             task.fail(error)
             continue
@@ -197,6 +212,29 @@ def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
         _fit_stack(members, on_epoch)
     for task in chunk:
         task.fit_time = (time.perf_counter() - start) / len(chunk)
+
+
+def _fit_pilots(chunk: Sequence[Task]) -> None:
+    """Fit the pilots of adaptive penalties as a stack, one for all that would have the same."""
+    pilots: dict[Any, Task] = {}
+    adaptive: list[tuple[Task, Any]] = []
+    for task in chunk:
+        try:
+            pilot = task.estimator.make_pilot() if task.exception is None else None
+        except Exception:
+            continue  # fitting the estimator will say what is wrong
+        if pilot is None:
+            continue
+        seeded = isinstance(pilot.random_state, Integral)
+        rows = id(task.X), id(task.y), id(task.sample_weight)
+        key = (rows, repr(pilot)) if seeded else id(task)
+        pilots.setdefault(key, Task(pilot, task.X, task.y, task.sample_weight))
+        adaptive.append((task, key))
+    if pilots:
+        _fit_chunk(list(pilots.values()), lambda n_members: None)
+    for task, key in adaptive:
+        if pilots[key].exception is None:
+            task.estimator._pilot = pilots[key].estimator
 
 
 def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], None]) -> None:
@@ -213,7 +251,7 @@ def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], Non
     except torch.OutOfMemoryError:
         # The estimate of what fits was too bold: two halves, anew.
         for task, _ in members:
-            task.estimator._prepare(task.X, task.y, task.sample_weight)
+            task.prepare()
         half = len(members) // 2
         _fit_stack(members[:half], on_epoch)
         _fit_stack(members[half:], on_epoch)

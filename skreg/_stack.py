@@ -30,7 +30,7 @@ from skreg.penalties import Penalty
 __all__ = ["joinable_key", "train_together"]
 
 #: What may differ between the members of a stack, where a penalty has it.
-_STRENGTHS = ("alpha", "l1_ratio")
+_STRENGTHS = ("alpha", "l1_ratio", "gamma", "a")
 
 
 def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | None) -> Hashable:
@@ -50,6 +50,7 @@ def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | Non
         (net.criterion, optimizer.func, repr(sorted(own.items()))),
         (net.progress.learning_rate, net.progress.power_t, net.progress.n_iter_no_change),
         (type(penalty), penalty and repr(_without_strengths(penalty)), net.penalize_bias),
+        penalty and (penalty._row_groups, penalty._pilots is None),
         (net.batch_size, net.shuffle, net.max_epochs, net.max_fun),
         (len(train), None if valid is None else len(valid), train.is_sparse),
     )
@@ -184,6 +185,10 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
         values = [getattr(net.penalty, name, None) for net in nets]
         if len(set(values)) > 1:
             setattr(joined, name, nets[0].module_.weight.new_tensor(values))
+    pilots = [net.penalty._pilots for net in nets if net.penalty is not None]
+    if joined is not None and joined._pilots is not None:
+        weights, biases = zip(*(pilot for pilot in pilots if pilot is not None), strict=True)
+        joined._pilots = torch.cat(weights), torch.cat(biases)
     return joined
 
 

@@ -32,7 +32,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
@@ -54,7 +53,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skreg._callbacks import SearchProgress
 from skreg._nesting import StandIn, network_in, path_to_network, replace_network
-from skreg._schedule import Task, fit_all
+from skreg._schedule import Task, fit_all, threads_for
 
 __all__ = ["StackedGridSearchCV", "StackedRandomizedSearchCV"]
 
@@ -98,11 +97,7 @@ class _Evaluation:
     ) -> list[tuple[tuple[int, int], dict]]:
         """Fit and score these (candidate, split) cells."""
         networks = [network_in(self._configured(index)) for index in {c for c, _ in cells}]
-        # A GPU is kept busy by one stack; on a CPU there is one for every thread.
-        host = ("cpu",) if torch.cuda.is_available() else ("auto", "cpu")
-        on_cpu = all(network.device in host for network in networks)
-        n_threads = torch.get_num_threads() if on_cpu else 1
-        tasks = fit_all(self._windows(cells), n_threads, on_progress)
+        tasks = fit_all(self._windows(cells), threads_for(networks), on_progress)
         test_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 1))
         train_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 0))
         return [self._finish(task, test_rows, train_rows) for task in tasks]
@@ -165,7 +160,12 @@ class _Evaluation:
             label = _Label(candidate, split, around, stand_in, seconds)
             if error is None:
                 task = Task(
-                    network, stand_in.X_, stand_in.y_, stand_in.sample_weight_, label=label
+                    network,
+                    stand_in.X_,
+                    stand_in.y_,
+                    stand_in.sample_weight_,
+                    names=stand_in.names_,
+                    label=label,
                 )
             else:
                 task = Task(network, None, None, label=label)

@@ -59,7 +59,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from skreg._prox import as_scalar
+from skreg._group_penalties import GroupPenalty
+from skreg._optimality import optimality_residual
+from skreg._prox import as_scalar, divide_
 from skreg.penalties import L2, Penalty
 
 __all__ = ["ProximalAdam", "ProximalSGD", "optimality_residual"]
@@ -125,11 +127,17 @@ class _PenalizedOptimizer(Optimizer):
             raise TypeError(
                 f"penalty must be a skreg.penalties.Penalty or None, got {penalty!r}."
             )
+        if penalty is not None:
+            penalty.check()
         if group["penalty_method"] == "decoupled" and not isinstance(penalty, L2 | None):
             raise ValueError(
                 f"penalty_method='decoupled' scales the weights by 1 − lr·alpha, which is an "
                 f"L2 penalty only, got {penalty}. Use penalty_method='proximal'."
             )
+
+    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
+        """Exchange the penalty of a parameter group; the state goes on."""
+        group["penalty"] = penalty
 
     # A penalty is configuration, like the network's architecture, and not state: without it
     # a state dict holds tensors and numbers alone and loads with weights_only=True.
@@ -244,6 +252,11 @@ class _PenalizedOptimizer(Optimizer):
 
 def _is_proximal(group: dict[str, Any]) -> bool:
     return group["penalty"] is not None and group["penalty_method"] == "proximal"
+
+
+def _steps_by_group(group: dict[str, Any]) -> bool:
+    """Whether Adam has one step for all weights of a group of the penalty's."""
+    return _is_proximal(group) and isinstance(group["penalty"], GroupPenalty)
 
 
 class ProximalSGD(_PenalizedOptimizer):
@@ -402,7 +415,9 @@ class ProximalAdam(_PenalizedOptimizer):
         super().__init__(params, defaults)
 
     def plan_steps(self) -> Callable[[], None]:
-        moves = self._moves()
+        every_move = self._moves()
+        moves = [move for move in every_move if not _steps_by_group(move[1])]
+        by_group = [move for move in every_move if _steps_by_group(move[1])]
         if not moves or _FUSED_ADAM is None or not all(_alike(m, moves[0]) for m in moves):
             return super().plan_steps()
         # One pass over memory where _gradient_step has eight, one call for all parameters.
@@ -435,12 +450,17 @@ class ProximalAdam(_PenalizedOptimizer):
             )
             for move in proximal:
                 self._proximal_step(*move)
+            for parameter, settings in by_group:
+                self._step_by_group(parameter, parameter.grad, settings)
 
         return take_step
 
     def _gradient_step(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> None:
+        if _steps_by_group(group):
+            self._step_by_group(parameter, gradient, group)
+            return
         state = self._state_of(parameter)
         state["step"].add_(_ONE)
         beta_1, beta_2 = group["betas"]
@@ -460,8 +480,53 @@ class ProximalAdam(_PenalizedOptimizer):
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
 
+    def _step_by_group(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+        """Take a gradient and a proximal step with one size for each group of weights.
+
+        The second moment is averaged over the group: the state holds that average alone.
+        """
+        penalty: GroupPenalty = group["penalty"]
+        layout, state = penalty.layout(parameter), self.state[parameter]
+        squares = layout.mean_squares(gradient)
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(squares)
+        state["step"].add_(_ONE)
+        beta_1, beta_2 = group["betas"]
+        mean = state["exp_avg"].lerp_(gradient, 1 - beta_1)
+        state["exp_avg_sq"].lerp_(squares, 1 - beta_2)
+        metric, scale = self._metric(parameter, group)
+        step = divide_(scale, metric)
+        moved = step / (beta_1 ** state["step"].item() - 1)
+        by_layer = zip(layout.spread(moved, parameter), layout.views(mean), strict=True)
+        for (view, own_step), own_mean in by_layer:
+            view.addcmul_(own_mean, own_step)
+        penalty.prox_by_group_(parameter, step)
+
+    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
+        before = group["penalty"] if _steps_by_group(group) else None
+        super().set_penalty(group, penalty)
+        after = group["penalty"] if _steps_by_group(group) else None
+        for parameter in group["params"]:
+            state = self.state.get(parameter)
+            if not state:
+                continue
+            if before and after and before.layout(parameter) is after.layout(parameter):
+                continue
+            square = state["exp_avg_sq"]
+            if before is not None:
+                state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+                layout = before.layout(parameter)
+                for view, values in layout.spread(square, state["exp_avg_sq"]):
+                    view.copy_(values.expand_as(view))
+            if after is not None:
+                roots = state["exp_avg_sq"].sqrt()
+                state["exp_avg_sq"] = after.layout(parameter).mean_squares(roots)
+
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        group["penalty"].prox_in_metric_(parameter, *self._metric(parameter, group))
+        if not _steps_by_group(group):
+            group["penalty"].prox_in_metric_(parameter, *self._metric(parameter, group))
 
     def _metric(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, Any]:
         """The steps of Adam are scale / metric: lr·c and √v + ε·c, where c² corrects v."""
@@ -469,7 +534,7 @@ class ProximalAdam(_PenalizedOptimizer):
         correction = (1 - group["betas"][1] ** state["step"].item()) ** 0.5
         metric = state["exp_avg_sq"].sqrt()
         metric.add_(as_scalar(group["eps"] * correction, metric))
-        return metric, along_members(group["lr"], parameter) * correction
+        return metric, along_members(group["lr"], metric) * correction
 
 
 def _alike(move: Move, other: Move) -> bool:
@@ -481,63 +546,3 @@ def _alike(move: Move, other: Move) -> bool:
         and group["betas"] == settings["betas"]
         and group["eps"] == settings["eps"]
     )
-
-
-def optimality_residual(
-    weights: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    penalties: Sequence[Penalty | None],
-    step: float = 1.0,
-) -> Tensor:
-    r"""Return how far each member is from optimal, :math:`‖w - \mathrm{prox}(w - s∇L(w))‖_∞/s`.
-
-    It is zero exactly at the stationary points of L + alpha·Ω, is the largest gradient
-    where there is no penalty, and is measured in units of the gradient whatever the step.
-
-    Parameters
-    ----------
-    weights : sequence of Tensor of shape (n_members, ...)
-    gradients : sequence of Tensor
-        Of the data loss, at `weights`.
-    penalties : sequence of Penalty or None
-        What is put on each weight tensor.
-    step : float, default=1.0
-        The step s.
-
-    Returns
-    -------
-    Tensor of shape (n_members,)
-
-    References
-    ----------
-    Parikh & Boyd, "Proximal Algorithms", 2014, section 4.2 (the fixed point).
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.optim import optimality_residual
-    >>> from skreg.penalties import L1
-    >>> weight, gradient = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.9, -0.5]])
-    >>> optimality_residual([weight], [gradient], [L1(alpha=1.0)])
-    tensor([0.5000])
-    """
-    worst = [
-        (weight - prox_step(weight, gradient, penalty, step)).abs().flatten(1).amax(1) / step
-        for weight, gradient, penalty in zip(weights, gradients, penalties, strict=True)
-    ]
-    return torch.stack(worst).amax(0)
-
-
-def prox_step(weight: Tensor, gradient: Tensor, penalty: Penalty | None, step: Any) -> Tensor:
-    """Return ``prox(weight − step·gradient)``, one step of proximal gradient descent.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.optim import prox_step
-    >>> from skreg.penalties import L1
-    >>> prox_step(torch.tensor([1.0, 0.1]), torch.tensor([2.0, 0.0]), L1(alpha=1.0), 0.2)
-    tensor([0.4000, 0.0000])
-    """
-    moved = weight - step * gradient
-    return moved if penalty is None else penalty.prox(moved, step)

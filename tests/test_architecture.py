@@ -15,18 +15,21 @@ TESTS = Path(__file__).parent
 # Each row may import the rows above it, and nothing beside or below.
 LAYERS = [
     {"_prox", "_data", "_progress", "_validation", "_parallel", "_device", "_callbacks"},
-    {"penalties", "losses"},
+    {"_groups", "_penalty", "losses"},
+    {"_elementwise_penalties", "_optimality"},
+    {"_group_penalties"},
+    {"penalties"},
     {"modules", "_network"},
     {"_backprop", "optim", "_compact", "_penalized"},
     {"_passes", "_fista"},
     {"_loop"},
     {"net"},
-    {"_compact_mixin", "_stack", "_module_net"},
+    {"_compact_mixin", "_stack", "_pilot", "_module_net"},
     {"_fitted"},
     {"_base"},
     {"_base_mlp", "_base_net", "_regression", "_classification", "_nesting", "_schedule"},
     {"_regressor", "_classifier", "_net_regressor", "_net_classifier"},
-    {"model_selection"},
+    {"model_selection", "stability"},
     {"__init__"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
@@ -62,7 +65,11 @@ def test_only_the_net_imports_skorch():
 
 def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
-    for module in ("_prox", "penalties", "losses", "modules", "optim"):
+    for module in (
+        *("_prox", "_groups", "_penalty", "_elementwise_penalties", "_group_penalties"),
+        "_optimality",
+        *("penalties", "losses", "modules", "optim"),
+    ):
         roots = {name.split(".")[0] for name in imports_of(module)}
         assert roots - set(sys.stdlib_module_names) <= {"torch", "numpy", "sklearn", "skreg"}
 
@@ -88,6 +95,11 @@ def test_every_module_is_tested(module):
         "_base_mlp": ["test_estimators.py"],
         "_regression": ["test_estimators.py"],
         "_classification": ["test_estimators.py"],
+        "_groups": ["test_group_penalties.py", "test_feature_groups.py"],
+        "_optimality": ["test_optim.py"],
+        "_pilot": ["test_adaptive.py"],
+        "_penalty": ["test_penalties.py"],
+        "_elementwise_penalties": ["test_penalties.py"],
         "_fitted": ["test_estimators.py"],
         "_regressor": ["test_estimators.py", "test_linear_limit.py"],
         "_classifier": ["test_estimators.py", "test_linear_limit.py"],

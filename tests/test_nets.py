@@ -299,6 +299,43 @@ def test_penalties_in_a_dict_have_their_strength_or_take_the_estimators():
     regressor(penalty={"*": "l2"}, penalty_method="decoupled", max_iter=1).fit(X, Y)
 
 
+@pytest.mark.parametrize("penalty", ["group_lasso", "sparse_group_lasso", "group_mcp", "scad"])
+def test_group_penalties_group_what_an_input_sends_out(penalty):
+    settings = {"penalty": penalty, "alpha": 0.2, **FISTA, "tol": 1e-7}
+    ours = RegularizedNetRegressor(linear, **settings).fit(X, TWO)
+    theirs = RegularizedMLPRegressor((), **settings).fit(X, TWO)
+    weight = ours.module_.weight.detach().numpy().T
+    assert_allclose(weight, theirs.coefs_[0], atol=1e-4)
+    settings = {"penalty": penalty, "alpha": 0.2, "max_iter": 300, "tol": 0.0}
+    by_adam = regressor(linear, **settings).fit(X, TWO).module_.weight
+    assert_array_equal(by_adam.detach().numpy().T == 0, theirs.coefs_[0] == 0)
+    assert (by_adam == 0).any()
+
+
+def test_group_penalties_empty_the_channels_of_a_convolution():
+    images = X.reshape(120, 2, 3)
+    with_noise = np.concatenate([images, _rng.normal(size=(120, 1, 3))], 1)[..., None]
+    cnn = nn.Sequential(nn.Conv2d(3, 4, (2, 1)), nn.Flatten(), nn.LazyLinear(1))
+    penalty = {"0.weight": "group_lasso"}
+    for solver in ("adam", "fista"):
+        model = regressor(cnn, penalty=penalty, alpha=0.1, solver=solver, max_iter=400, tol=0.0)
+        weight = model.fit(with_noise, images[:, 0, :2].sum(1)).module_[0].weight
+        empty = (weight == 0).all(dim=(0, 2, 3))
+        assert not empty[0]
+        assert empty[2]
+
+
+def test_what_a_penalty_needs_of_an_mlp_is_refused():
+    from skreg.penalties import GroupLasso
+
+    for penalty in (L1(adaptive=True), GroupLasso(groups=[[0, 1]]), {"*": L1(adaptive=True)}):
+        with pytest.raises(ValueError, match="for multi-layer perceptrons"):
+            regressor(penalty=penalty).fit(X, Y)
+    one_axis_more = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 1, 3), nn.Flatten())
+    with pytest.raises(ValueError, match=r"groups of '1.weight', a weight of three axes"):
+        regressor(one_axis_more, penalty="group_lasso").fit(X, Y)
+
+
 def test_frozen_parameters_are_neither_trained_nor_penalized():
     module = Perceptron(6, 1)
     module.hidden.requires_grad_(False)
