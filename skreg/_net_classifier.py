@@ -41,7 +41,8 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
 
     penalty : str, Penalty, dict or None, default="l2"
         What is put on the weights: "l1", "l2", "elasticnet", "group_lasso",
-        "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad"; or a dict of penalties by name pattern, as in
+        "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad"; or a
+        dict of penalties by name pattern, as in
         ``{"embed.*": L2(1e-3), "*.weight": L1(1e-4)}``: of the penalized parameters each
         gets that of the first pattern that fits its name, and what fits none gets none. An
         object of :mod:`skreg.penalties` may bring its own strength, as in
