@@ -280,6 +280,10 @@ class RegularizedNet(Loop, NeuralNet):
         row = self._row_of(epoch)
         for name, value in row.items():
             self.history.record(name, value)
+        if self.callbacks_ and not self.history[-1]["batches"]:
+            # Nobody listens to batches, but skorch's Checkpoint reads the last of them.
+            self.history.new_batch()
+            self.history.record_batch("train_loss", row["train_loss"])
         if self.module_.n_members == 1:
             # By the name under which skorch's Checkpoint looks for it.
             merit = "valid_score" if self.validates_ else "train_loss"

@@ -318,7 +318,7 @@ def test_group_penalties_empty_the_channels_of_a_convolution():
     cnn = nn.Sequential(nn.Conv2d(3, 4, (2, 1)), nn.Flatten(), nn.LazyLinear(1))
     penalty = {"0.weight": "group_lasso"}
     for solver in ("adam", "fista"):
-        model = regressor(cnn, penalty=penalty, alpha=0.1, solver=solver, max_iter=400, tol=0.0)
+        model = regressor(cnn, penalty=penalty, alpha=0.1, solver=solver, max_iter=100, tol=0.0)
         weight = model.fit(with_noise, images[:, 0, :2].sum(1)).module_[0].weight
         empty = (weight == 0).all(dim=(0, 2, 3))
         assert not empty[0]
