@@ -51,7 +51,7 @@ DIFFERENT = {
     "test_fit": "Sets coefs_ by hand; ours are read off the network, net_.module_.",
     "test_nonfinite_params": _CURED,
     "test_mlp_diverging_loss": _CURED,
-    "test_early_stopping_stratified": "The error names the classes as y has them, not as codes.",
+    "test_early_stopping_stratified": "The error names the classes as y has them, no codes.",
     "test_minimum_input_sample_size": "The error names validation_fraction, and the way out.",
     "test_verbose_sgd": "What is printed begins with 'Epoch' and shows the penalty by itself.",
 }
