@@ -194,9 +194,9 @@ class Loop:
             scores = np.asarray(self.scorer(self.raw_outputs(self._valid)), dtype=float)
             merits, state = scores, self._copy_state()
             self.scores_.append(scores)
-        improved = self.progress.update(merits, len(self._train))
+        self.improved_ = self.progress.update(merits, len(self._train))
         if self._keeps_best:
-            self._keep_best(state, improved)
+            self._keep_best(state, self.improved_)
         self.converged_ |= ~self.progress.running
         if isinstance(self.optimizer_, FISTA):
             self.converged_ |= self._fista_converged()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint
 from skorch.dataset import Dataset
 from torch import Tensor
 
@@ -79,6 +79,8 @@ class RegularizedNet(Loop, NeuralNet):
     n_epochs_ : int
         Epochs in the last call.
     converged_ : ndarray of bool of shape (n_members,)
+    improved_ : ndarray of bool of shape (n_members,)
+        Which members were better than ever in the last epoch.
     interrupted_ : bool
         Whether KeyboardInterrupt ended the last call.
     """
@@ -280,15 +282,15 @@ class RegularizedNet(Loop, NeuralNet):
         row = self._row_of(epoch)
         for name, value in row.items():
             self.history.record(name, value)
-        if self.callbacks_ and not self.history[-1]["batches"]:
-            # Nobody listens to batches, but skorch's Checkpoint reads the last of them.
+        saves = any(isinstance(callback, Checkpoint) for _, callback in self.callbacks_)
+        if saves and not self.history[-1]["batches"]:
+            # It reads the last batch of the epoch, and nobody has listened to batches.
             self.history.new_batch()
             self.history.record_batch("train_loss", row["train_loss"])
         if self.module_.n_members == 1:
             # By the name under which skorch's Checkpoint looks for it.
             merit = "valid_score" if self.validates_ else "train_loss"
-            best = self.progress.best[0] == (1 if self.validates_ else -1) * row[merit]
-            self.history.record(f"{merit}_best", bool(best))
+            self.history.record(f"{merit}_best", bool(self.improved_[0]))
         if self.verbose:
             shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")
