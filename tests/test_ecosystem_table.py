@@ -178,9 +178,8 @@ def _(model, y):
 def _(model, y):
     weight = np.repeat([1.0, 0.0], 30)
     with sklearn.config_context(enable_metadata_routing=True):
-        routed = make_pipeline(
-            StandardScaler(), clone(model).set_fit_request(sample_weight=True)
-        )
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = make_pipeline(scaler, clone(model).set_fit_request(sample_weight=True))
         routed.fit(X, y, sample_weight=weight)
     by_hand = clone(model).fit(StandardScaler().fit_transform(X), y, sample_weight=weight)
     assert_array_equal(routed.predict(X), by_hand.predict(StandardScaler().fit_transform(X)))
@@ -388,12 +387,14 @@ def importance(model):
 
 @tool("SelectFromModel [1]_")
 def _(model, y):
+    model.set_params(alpha=0.05, max_iter=80)
     chosen = SelectFromModel(model, importance_getter=importance, max_features=2).fit(X, y)
     assert_array_equal(chosen.get_support(), [True, True, False, False])
 
 
 @tool("RFE, RFECV [1]_")
 def _(model, y):
+    model.set_params(alpha=0.05, max_iter=80)
     rfe = RFE(model, n_features_to_select=2, importance_getter=importance).fit(X, y)
     assert_array_equal(rfe.get_support(), [True, True, False, False])
     rfecv = RFECV(model, cv=2, importance_getter=importance, min_features_to_select=2)
