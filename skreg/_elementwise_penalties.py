@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
 from skreg._prox import (
+    beside,
     divide_,
     elastic_net_prox,
     mcp_prox,
@@ -214,7 +215,7 @@ def _adapted_to(penalty: _Adaptive, pilot: Tensor | None) -> _Adaptive:
 
 def mcp_value(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
     """MCP of a magnitude: alpha·size − size²/(2 gamma) up to gamma·alpha, constant beyond."""
-    reached = torch.minimum(size, torch.as_tensor(gamma * alpha).to(size))
+    reached = torch.minimum(size, beside(gamma * alpha, size))
     return alpha * reached - 0.5 * reached.square() / gamma
 
 
@@ -225,7 +226,7 @@ def mcp_slope(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
 
 def scad_value(size: Tensor, alpha: Any, a: Any) -> Tensor:
     """SCAD of a magnitude: alpha·size, less what its slope has fallen by since alpha."""
-    reached = torch.minimum(size, torch.as_tensor(a * alpha).to(size))
+    reached = torch.minimum(size, beside(a * alpha, size))
     past = (reached - alpha).clamp(min=0.0)
     return alpha * reached - 0.5 * past.square() / (a - 1.0)
 
@@ -233,7 +234,7 @@ def scad_value(size: Tensor, alpha: Any, a: Any) -> Tensor:
 def scad_slope(size: Tensor, alpha: Any, a: Any) -> Tensor:
     """Derivative of :func:`scad_value` by a positive magnitude."""
     falling = (a * alpha - size) / (a - 1.0)
-    return torch.minimum(falling.clamp(min=0.0), torch.as_tensor(alpha).to(size))
+    return torch.minimum(falling.clamp(min=0.0), beside(alpha, size))
 
 
 class MCP(Penalty):
@@ -267,6 +268,8 @@ class MCP(Penalty):
     >>> MCP(alpha=1.0).subgradient(weight)
     tensor([[ 0.0000, -0.8333,  0.3333]])
     """
+
+    _per_member = ("alpha", "gamma")
 
     def __init__(self, alpha: Strength = None, gamma: Strength = 3.0) -> None:
         self.alpha = alpha
@@ -313,6 +316,8 @@ class SCAD(Penalty):
     >>> SCAD(alpha=1.0).prox(torch.tensor([[-4.0, 0.5, 1.5, 3.0]]), step=1.0)
     tensor([[-4.0000,  0.0000,  0.5000,  2.5882]])
     """
+
+    _per_member = ("alpha", "a")
 
     def __init__(self, alpha: Strength = None, a: Strength = 3.7) -> None:
         self.alpha = alpha

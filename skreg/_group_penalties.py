@@ -32,7 +32,7 @@ from skreg._groups import (
     renumber,
 )
 from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
-from skreg._prox import mcp_prox, scad_prox, soft_threshold
+from skreg._prox import beside, mcp_prox, scad_prox, soft_threshold
 
 __all__ = ["GroupLasso", "GroupMCP", "GroupPenalty", "GroupSCAD", "SparseGroupLasso"]
 
@@ -44,7 +44,7 @@ class GroupPenalty(Penalty):
     the root of the group's size.
     """
 
-    groups: Any
+    groups: Any = None
 
     #: Of the flat tensor that the penalty is put on; None for a tensor that is one layer.
     _layout: GroupLayout | None = None
@@ -313,8 +313,7 @@ class SparseGroupLasso(GroupLasso):
 
     def prox_by_group_(self, weight: Tensor, step: float | Tensor) -> None:
         layout = self.layout(weight)
-        by_group = torch.as_tensor(step, dtype=weight.dtype, device=weight.device)
-        by_group = by_group.expand(len(layout.views(weight)[0]), len(layout.sizes))
+        by_group = beside(step, weight).expand(len(layout.views(weight)[0]), len(layout.sizes))
         by_layer = zip(layout.spread(by_group, weight), self._l1(weight), strict=True)
         for (view, own_step), l1 in by_layer:
             soft_threshold(view, own_step * l1, out=view)
@@ -353,6 +352,8 @@ class GroupMCP(GroupPenalty):
     tensor([[[3., 4.],
              [0., 0.]]])
     """
+
+    _per_member = ("alpha", "gamma")
 
     def __init__(
         self,
@@ -405,6 +406,8 @@ class GroupSCAD(GroupPenalty):
     tensor([[[6., 8.],
              [0., 0.]]])
     """
+
+    _per_member = ("alpha", "a")
 
     def __init__(
         self,

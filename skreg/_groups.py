@@ -123,9 +123,11 @@ class GroupLayout:
         ValueError
             If the values differ within a group.
         """
+        if not isinstance(values, Tensor):
+            return values
+        if values.numel() == 1:
+            return values.reshape(1, 1)
         n_members = len(self.views(tensor)[0])
-        if not isinstance(values, Tensor) or values.numel() == 1:
-            return float(values)
         if values.shape in ((n_members, 1), (n_members, len(self.sizes))):
             return values
         full = values.expand_as(tensor)

@@ -43,6 +43,8 @@ class Penalty(BaseEstimator, ABC):
 
     alpha: Strength
 
+    #: Parameters that may be one for each member of a stack.
+    _per_member: tuple[str, ...] = ("alpha", "l1_ratio")
     #: The group of each input of the first layer, where the user has put them in groups.
     _row_groups: tuple[int, ...] | None = None
     #: Weights and biases of the pilot fit, where strengths adapt to one.
@@ -118,10 +120,11 @@ class Penalty(BaseEstimator, ABC):
 
     def check(self) -> None:
         """Raise ValueError where a parameter is out of its range."""
-        for name, (holds, range_) in _RANGES.items():
+        for name in self._per_member:
             value = getattr(self, name, None)
             if value is None:
                 continue
+            holds, range_ = _RANGES[name]
             on_host = value.cpu() if isinstance(value, Tensor) else value
             values = np.asarray(on_host, dtype=float)
             if not (np.isfinite(values).all() and holds(values).all()):

@@ -147,7 +147,7 @@ def mcp_prox(
     >>> mcp_prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0, alpha=1.0, gamma=3.0)
     tensor([ 0.,  0., -4.])
     """
-    step, gamma = _as_tensor(step, point), _as_tensor(gamma, point)
+    step, gamma = beside(step, point), beside(gamma, point)
     size = point.abs()
     firm = _steep_threshold(point, size, step * alpha, 1.0 - step / gamma)
     below = firm.where(step < gamma, 0.0)
@@ -198,7 +198,7 @@ def scad_prox(
     >>> scad_prox(torch.tensor([3.0, 4.0]), step=3.0, alpha=1.0, a=3.7)
     tensor([0., 4.])
     """
-    step, a = _as_tensor(step, point), _as_tensor(a, point)
+    step, a = beside(step, point), beside(a, point)
     size = point.abs()
     smooth = step < a - 1.0
     jump = torch.where(step < a + 1.0, 0.5 * (a + 1.0 + step), step.sqrt() * (a + 1.0).sqrt())
@@ -209,8 +209,10 @@ def scad_prox(
     return soft.where(size <= alpha * torch.where(smooth, 1.0 + step, jump), beyond)
 
 
-def _as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+def beside(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a number as a tensor on the device of another; a tensor as it is."""
+    # Filled in there: a copy from the host would wait for the device.
+    return value if isinstance(value, Tensor) else like.new_full((), value)
 
 
 def _steep_threshold(point: Tensor, size: Tensor, threshold: Tensor, slope: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def _coarse_key(task: Task) -> tuple:
         own = penalty.get_params(deep=False)
         parameters["penalty"] = (
             type(penalty),
-            {k: v for k, v in own.items() if k not in _FREE},
+            {k: v for k, v in own.items() if k not in penalty._per_member},
         )
     fixed = [(k, repr(v)) for k, v in sorted(parameters.items()) if k not in _FREE]
     return type(task.estimator), task.X.shape, tuple(fixed)

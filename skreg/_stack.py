@@ -29,9 +29,6 @@ from skreg.penalties import Penalty
 
 __all__ = ["joinable_key", "train_together"]
 
-#: What may differ between the members of a stack, where a penalty has it.
-_STRENGTHS = ("alpha", "l1_ratio", "gamma", "a")
-
 
 def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | None) -> Hashable:
     """Return what nets must have in common to be joined; None if this one is better alone."""
@@ -39,7 +36,9 @@ def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | Non
     if net.callbacks or net.verbose:
         # Each shows its epochs as they come.
         return None
-    if not all(np.ndim(getattr(penalty, name, 0.0)) == 0 for name in _STRENGTHS):
+    if penalty and not all(
+        np.ndim(getattr(penalty, name, 0.0)) == 0 for name in penalty._per_member
+    ):
         return None
     module = net.module_
     optimizer = net.optimizer if isinstance(net.optimizer, partial) else partial(net.optimizer)
@@ -181,7 +180,7 @@ def _join_optimizers(nets: Sequence[RegularizedNet]) -> Callable[..., torch.opti
 
 def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
     joined = copy.copy(nets[0].penalty)
-    for name in _STRENGTHS:
+    for name in joined._per_member if joined else ():
         values = [getattr(net.penalty, name, None) for net in nets]
         if len(set(values)) > 1:
             setattr(joined, name, nets[0].module_.weight.new_tensor(values))
@@ -194,7 +193,9 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
 
 def _without_strengths(penalty: Penalty) -> list:
     parameters = penalty.get_params(deep=False).items()
-    return sorted((name, value) for name, value in parameters if name not in _STRENGTHS)
+    return sorted(
+        (name, value) for name, value in parameters if name not in penalty._per_member
+    )
 
 
 def _copy_generator(generator: torch.Generator) -> torch.Generator:

@@ -20,7 +20,7 @@ X = _rng.normal(size=(121, 20))
 Y = X[:, 2] - X[:, 5] + 0.8 * X[:, 11] + _rng.normal(size=121)
 LASSO = RegularizedMLPRegressor((), penalty="l1", alpha=0.25, solver="fista", tol=1e-3)
 NETWORK = RegularizedMLPRegressor(
-    (6,), penalty="group_lasso", alpha=0.05, learning_rate_init=0.02, max_iter=60, batch_size=30
+    (6,), penalty="group_lasso", alpha=0.07, learning_rate_init=0.02, max_iter=60, batch_size=30
 )
 
 
@@ -39,25 +39,28 @@ def test_sklearn_conformance(estimator, check):
 
 @pytest.mark.parametrize("network", [LASSO, NETWORK], ids=["lasso", "network"])
 def test_it_finds_what_matters(network):
-    selection = StabilitySelection(network, n_subsamples=30, random_state=0).fit(X, Y)
+    selection = StabilitySelection(network, n_subsamples=30, threshold=0.9, random_state=0).fit(
+        X, Y
+    )
     assert selection.get_support(indices=True).tolist() == [2, 5, 11]
     probabilities = selection.selection_probabilities_
     assert probabilities.shape == (20,)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     # Some of the rest are picked now and then: there was something to tell apart.
-    assert 0 < np.delete(probabilities, [2, 5, 11]).max() < 0.75
+    assert 0 < np.delete(probabilities, [2, 5, 11]).max() < 0.9
     assert selection.transform(X).shape == (121, 3)
 
 
 def test_probabilities_are_those_of_fits_one_by_one():
+    exact = clone(LASSO).set_params(tol=1e-7, max_iter=2000)
     selection = StabilitySelection(
-        LASSO, alphas=[0.1, 0.3], n_subsamples=6, random_state=3
+        exact, alphas=[0.1, 0.3], n_subsamples=6, random_state=3
     ).fit(X, Y)
     rng = np.random.RandomState(3)
     counts, union = np.zeros((2, 20)), []
     for rows in _halves(rng, 6):
         masks = [
-            clone(LASSO).set_params(alpha=alpha).fit(X[rows], Y[rows]).selected_features_
+            clone(exact).set_params(alpha=alpha).fit(X[rows], Y[rows]).selected_features_
             for alpha in (0.1, 0.3)
         ]
         counts += masks
@@ -193,9 +196,6 @@ def test_errors_say_the_way_out(estimator, settings, error, message):
 
 
 def test_a_failing_fit_is_not_hidden():
-    labels = np.r_[np.zeros(120, dtype=int), 1]
-    model = StabilitySelection(
-        RegularizedMLPClassifier((), penalty="l1", alpha=0.1), n_subsamples=4, random_state=0
-    )
-    with pytest.raises(ValueError, match="class"):
-        model.fit(X, labels)
+    network = clone(LASSO).set_params(penalty=GroupLasso(0.1, groups=[[0, 99]]))
+    with pytest.raises(ValueError, match="index 99, but X has 20 features"):
+        StabilitySelection(network.set_params(alpha=1e-4), n_subsamples=4).fit(X, Y)
