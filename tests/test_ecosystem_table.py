@@ -394,7 +394,7 @@ def _(model, y):
 
 @tool("RFE, RFECV [1]_")
 def _(model, y):
-    model.set_params(alpha=0.05, max_iter=80)
+    model.set_params(alpha=0.05, max_iter=40)
     rfe = RFE(model, n_features_to_select=2, importance_getter=importance).fit(X, y)
     assert_array_equal(rfe.get_support(), [True, True, False, False])
     rfecv = RFECV(model, cv=2, importance_getter=importance, min_features_to_select=2)

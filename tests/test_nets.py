@@ -561,11 +561,10 @@ def test_cross_validation_over_rows_of_images():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        RegularizedNetRegressor(Perceptron, penalty="l1", learning_rate_init=0.02),
+        RegularizedNetRegressor(Perceptron, penalty="l1", learning_rate_init=0.05, max_iter=60),
         RegularizedNetClassifier(
-            linear, penalty="elasticnet", solver="sgd", learning_rate_init=0.05, max_iter=100
+            linear, penalty="elasticnet", solver="sgd", learning_rate_init=0.1, max_iter=50
         ),
-        RegularizedNetClassifier(Perceptron, penalty="l1", learning_rate_init=0.01),
     ]
 )
 def test_sklearn_conformance(estimator, check):
