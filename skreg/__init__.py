@@ -10,6 +10,8 @@ array([False, False,  True,  True])
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._net_classifier import RegularizedNetClassifier
+from skreg._net_regressor import RegularizedNetRegressor
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 from skreg.stability import StabilitySelection
@@ -17,6 +19,8 @@ from skreg.stability import StabilitySelection
 __all__ = [
     "RegularizedMLPClassifier",
     "RegularizedMLPRegressor",
+    "RegularizedNetClassifier",
+    "RegularizedNetRegressor",
     "StabilitySelection",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",

@@ -30,10 +30,8 @@ from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
-from skreg._pilot import PilotMixin, parameters_of
 from skreg._progress import Progress
 from skreg._validation import (
-    check_hidden_layer_sizes,
     densify,
     drop_weightless,
     private_random_state,
@@ -41,15 +39,14 @@ from skreg._validation import (
     warn_caller,
 )
 from skreg.losses import Loss
-from skreg.modules import ACTIVATIONS, MLP
 from skreg.net import RegularizedNet
 from skreg.optim import PENALTY_METHODS, ProximalAdam, ProximalSGD
-from skreg.penalties import L2, PENALTIES, Penalty, adapts, make_penalty
+from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
 
 _STOCHASTIC_SOLVERS = ("adam", "sgd")
 
 
-def solver_is_stochastic(estimator: BaseRegularizedMLP) -> bool:
+def solver_is_stochastic(estimator: BaseRegularizedNetwork) -> bool:
     if estimator.solver not in _STOCHASTIC_SOLVERS:
         raise AttributeError(
             f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
@@ -68,12 +65,10 @@ class FitJob:
     incremental: bool
 
 
-class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEstimator, ABC):
-    """Parameters, fitting and fitted attributes of the regressor and the classifier."""
+class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+    """Parameters, fitting and fitted attributes of all estimators, whatever the network."""
 
     _parameter_constraints: dict = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
         "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
@@ -101,11 +96,17 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "penalize_bias": ["boolean"],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
         "device": [str],
         "callbacks": [list, None],
         "verbose": ["verbose"],
     }
+
+    #: Whether this is the pilot of another fit.
+    _is_pilot = False
+    #: Whether several fits of one architecture can be trained as one (see `_stack`).
+    _joinable = False
+    #: Whether a row may have more axes than one.
+    _allow_nd = False
 
     _dtype: np.dtype
     _random_state: np.random.RandomState
@@ -114,9 +115,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
     def __init__(
         self,
         *,
-        hidden_layer_sizes: Any,
-        activation: str,
-        penalty: str | Penalty | None,
+        penalty: Any,
         alpha: float,
         l1_ratio: float,
         penalty_method: str,
@@ -140,13 +139,10 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         epsilon: float,
         max_fun: int,
         penalize_bias: bool,
-        dropout: float,
         device: str,
         callbacks: list | None,
         verbose: bool | int,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
         self.penalty = penalty
         self.alpha = alpha
         self.l1_ratio = l1_ratio
@@ -171,10 +167,39 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         self.epsilon = epsilon
         self.max_fun = max_fun
         self.penalize_bias = penalize_bias
-        self.dropout = dropout
         self.device = device
         self.callbacks = callbacks
         self.verbose = verbose
+
+    # ------------------------------------------------------------------ of each network
+
+    @abstractmethod
+    def _make_module(self, X: Any) -> Any:
+        """A new network for rows like these, `n_outputs_` and `_dtype`."""
+
+    @abstractmethod
+    def _check_same_architecture(self, n_outputs: int) -> None:
+        """Raise ValueError where the fitted network is not the one the parameters ask for."""
+
+    def _net_class(self) -> Callable[..., RegularizedNet]:
+        return RegularizedNet
+
+    def make_pilot(self) -> Any:
+        """Return the unfitted estimator whose weights an adaptive penalty adapts to, if any."""
+        return None
+
+    def _start_elsewhere(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        """Where training does not start from the module's own weights, change them."""
+
+    def _begin_anew(self) -> None:
+        """Forget what belongs to a network that was fitted before."""
+
+    def _pick_inputs(self, X: Any) -> Any:
+        """The columns of X that the network takes, as it takes them."""
+        return X
+
+    def _pick_inputs_to_train_on(self, X: Any) -> Any:
+        return self._pick_inputs(X)
 
     # ------------------------------------------------------------------ of each kind
 
@@ -195,6 +220,10 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         """Predictions, in the shape and type that y came in, for raw outputs of one member."""
 
     @abstractmethod
+    def _decode_target(self, target: Tensor) -> np.ndarray:
+        """Targets as `_encode_target` gave them, as y was."""
+
+    @abstractmethod
     def _score_predictions(
         self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
@@ -209,12 +238,13 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
-    ) -> BaseRegularizedMLP:
+    ) -> BaseRegularizedNetwork:
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental)
             self.net_.on_epoch = next_task
+            self.net_.speaks = (self._decode, self._decode_target)
             self._train(job)
-            self.net_.on_epoch = None
+            self.net_.on_epoch = self.net_.speaks = None
         return self
 
     def _prepare(
@@ -229,7 +259,6 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         """Check everything and make the net, ready to be trained alone or in a stack."""
         given = X, y, sample_weight
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
-        hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
         X, y = validate_data(
@@ -239,6 +268,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
             accept_sparse="csr",
             dtype=self._dtype if resume else (np.float64, np.float32),
             multi_output=True,
+            allow_nd=self._allow_nd,
             y_numeric=is_regressor(self),
             reset=not resume,
         )
@@ -258,21 +288,13 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
         if not (resume and incremental):
             self._random_state = private_random_state(self.random_state)
         if resume:
-            self._check_same_architecture(hidden_layer_sizes, self._count_outputs(target))
+            self._check_same_architecture(self._count_outputs(target))
             X = self._pick_inputs_to_train_on(X)
         else:
             self._dtype = X.dtype
             self.n_outputs_ = self._count_outputs(target)
-            module = MLP(
-                X.shape[1],
-                hidden_layer_sizes,
-                self.n_outputs_,
-                activation=self.activation,
-                dropout=self.dropout,
-                random_state=self._random_state,
-                dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
-            )
-            self._pilots = self._start_from_pilot(module, *given)
+            module = self._make_module(X)
+            self._start_elsewhere(module, *given)
         if resume and incremental:
             self.net_.move_to(device)
             self.net_.set_penalty(self._make_penalty())
@@ -286,7 +308,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
             if previous:
                 self.net_.continue_curves(previous)
             else:
-                self._inputs = self._full_layer_sizes = None
+                self._begin_anew()
 
         try:
             train, valid = self._split(X, y, target, sample_weight)
@@ -320,49 +342,32 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
-        penalty = make_penalty(self.penalty, self.alpha, self.l1_ratio)
-        if self.penalty_method == "decoupled" and not isinstance(penalty, L2 | None):
+        made: Any = self._plain_penalty()
+        penalties = made.values() if isinstance(made, dict) else [made]
+        all_l2 = all(isinstance(penalty, L2 | None) for penalty in penalties)
+        if self.penalty_method == "decoupled" and not all_l2:
             raise ValueError(
                 f"penalty_method='decoupled' is weight decay, an L2 penalty only, but "
                 f"penalty={self.penalty!r}. Use penalty='l2' or penalty_method='proximal'."
-            )
-        if incremental and adapts(penalty) and not self.__sklearn_is_fitted__():
-            raise ValueError(
-                f"{penalty} takes its strengths from a pilot fit on all data, which "
-                f"partial_fit does not see. Call fit first, or set adaptive=False."
             )
         if self.early_stopping and incremental:
             raise ValueError(
                 "partial_fit does not support early_stopping=True: it sees a part of the data "
                 "at a time. Set early_stopping=False or use fit."
             )
-        if self.solver != "fista":
-            return
-        if self.penalty_method != "proximal":
+        if self.solver == "fista" and self.penalty_method != "proximal":
             raise ValueError(
                 f"solver='fista' takes proximal steps, but penalty_method="
                 f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
             )
-        if self.dropout:
-            raise ValueError(
-                f"solver='fista' needs a loss that stays the same between evaluations, but "
-                f"dropout={self.dropout}. Use dropout=0.0 or solver='adam'."
-            )
 
-    def _make_penalty(self, module: MLP | None = None) -> Penalty | None:
-        """The penalty that the parameters ask for, on the features that a network takes."""
-        penalty = make_penalty(self.penalty, self.alpha, self.l1_ratio)
-        if penalty is None:
-            return None
-        names = getattr(self, "feature_names_in_", None)
-        penalty = penalty.for_features(self.n_features_in_, names)
-        module = self.net_.module_ if module is None else module
-        if self._inputs is not None and module.n_features < self.n_features_in_:
-            penalty = penalty.for_inputs(self._inputs.tolist())
-        if adapts(penalty):
-            # A fitted network that training goes on from is as good as a pilot.
-            penalty = penalty.with_pilots(self._pilots or parameters_of(module))
-        return penalty
+    def _plain_penalty(self) -> Any:
+        """The penalty that the parameters ask for, knowing nothing of the network."""
+        return make_penalty(self.penalty, self.alpha, self.l1_ratio)
+
+    def _make_penalty(self, module: Any = None) -> Any:
+        """The penalty that the parameters ask for, on the module or else the fitted one."""
+        return self._plain_penalty()
 
     def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
         if self.solver == "fista":
@@ -383,7 +388,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
             penalty_method=self.penalty_method,
         )
 
-    def _make_net(self, module: MLP, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
+    def _make_net(self, module: Any, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
         if self.solver == "fista" and not loss.smooth:
             raise ValueError(
                 f"solver='fista' needs a smooth loss, and {loss} has kinks. Use "
@@ -402,7 +407,7 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
             if fista and not self.early_stopping
             else self.n_iter_no_change,
         )
-        return RegularizedNet(
+        return self._net_class()(
             module,
             loss,
             self._make_optimizer(),
@@ -481,23 +486,6 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
             ]
         )
 
-    def _check_same_architecture(self, hidden_layer_sizes: tuple, n_outputs: int) -> None:
-        module = self.net_.module_
-        wanted = (hidden_layer_sizes, n_outputs, self.activation, self.dropout)
-        sizes = self._full_layer_sizes or module.hidden_layer_sizes
-        have = (sizes, module.n_outputs, module.activation, module.dropout)
-        if wanted != have:
-            names = ("hidden_layer_sizes", "outputs", "activation", "dropout")
-            changed = ", ".join(
-                f"{name} {old} to {new}"
-                for name, old, new in zip(names, have, wanted, strict=True)
-                if old != new
-            )
-            raise ValueError(
-                f"The fitted network cannot be trained on: its architecture changed "
-                f"({changed}). Set warm_start=False and call fit to start anew."
-            )
-
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
         if residual > self.tol and not self._is_pilot:
@@ -521,7 +509,6 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
     def _publish(self) -> None:
         net = self.net_
         self.n_iter_ = net.n_epochs_
-        self.n_layers_ = len(net.module_.weights) + 1
         self.out_activation_ = net.criterion_.out_activation
         self.t_ = net.progress.samples_seen
         self.data_loss_curve_ = [float(loss[0]) for loss in net.data_losses_]
@@ -548,7 +535,14 @@ class BaseRegularizedMLP(FittedNetwork, PilotMixin, CallbackSupportMixin, BaseEs
     def _raw_predict(self, X: Any) -> Tensor:
         """Raw outputs on the host, shape (n_samples, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=self._dtype, reset=False)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=self._dtype,
+            allow_nd=self._allow_nd,
+            reset=False,
+        )
         # Rows move to the device a batch at a time: predicting on more than the device
         # holds is no reason to fail.
         return self.net_.raw_outputs(TensorData(self._pick_inputs(X), None))[0].cpu()

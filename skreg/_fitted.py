@@ -9,11 +9,35 @@ from skreg._compact_mixin import CompactMixin
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
-__all__ = ["FittedNetwork"]
+__all__ = ["FittedMLP", "FittedNetwork"]
 
 
-class FittedNetwork(CompactMixin):
-    """Fitted attributes of an estimator whose network is in ``net_``."""
+class FittedNetwork:
+    """An estimator whose network is in ``net_`` once it is fitted."""
+
+    net_: RegularizedNet
+
+    @property
+    def sparsity_(self) -> float:
+        """Share of the penalized weights that are exactly zero."""
+        penalized = [_to_numpy(weight) for weight in self._fitted_net().penalized_weights()]
+        zeros = sum(int((weight == 0).sum()) for weight in penalized)
+        return zeros / max(1, sum(weight.size for weight in penalized))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in vars(self)
+
+    def _fitted_net(self) -> RegularizedNet:
+        if not self.__sklearn_is_fitted__():
+            # An AttributeError, so that hasattr tells fitted from unfitted.
+            raise AttributeError(
+                f"This {type(self).__name__} is not fitted yet: call fit first."
+            )
+        return self.net_
+
+
+class FittedMLP(CompactMixin, FittedNetwork):
+    """What can be read off a multi-layer perceptron."""
 
     net_: RegularizedNet
 
@@ -26,13 +50,6 @@ class FittedNetwork(CompactMixin):
     def intercepts_(self) -> list[np.ndarray]:
         """Biases of each layer, arrays of shape (fan_out,)."""
         return [_to_numpy(bias[0]) for bias in self._fitted_module().biases]
-
-    @property
-    def sparsity_(self) -> float:
-        """Share of the penalized weights that are exactly zero."""
-        penalized = [_to_numpy(weight) for weight in self._fitted_net().penalized_weights()]
-        zeros = sum(int((weight == 0).sum()) for weight in penalized)
-        return zeros / max(1, sum(weight.size for weight in penalized))
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -59,17 +76,6 @@ class FittedNetwork(CompactMixin):
         for weight in reversed(self.coefs_):
             reaches = (weight[:, reaches] != 0).any(axis=1)
         return self._by_feature(reaches)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "net_" in vars(self)
-
-    def _fitted_net(self) -> RegularizedNet:
-        if not self.__sklearn_is_fitted__():
-            # An AttributeError, so that hasattr tells fitted from unfitted.
-            raise AttributeError(
-                f"This {type(self).__name__} is not fitted yet: call fit first."
-            )
-        return self.net_
 
     def _fitted_module(self) -> MLP:
         return self._fitted_net().module_

@@ -62,6 +62,7 @@ class Loop:
 
     notify: Callable[..., Any]
     listens_to_batches: Callable[[], bool]
+    shown_to_callbacks: Callable[[TensorData, TensorData | None], dict[str, Any]]
     raw_outputs: Callable[[TensorData], Tensor]
     penalty_values: Callable[[], Tensor]
     record: Callable[[int], None]
@@ -85,9 +86,10 @@ class Loop:
         """
         epochs = self.max_epochs if epochs is None else epochs
         self.begin(train, valid)
+        shown = self.shown_to_callbacks(train, valid) if self.callbacks_ else {}
         try:
             while self.n_epochs_ < epochs and not self.done_.all():
-                self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+                self.notify("on_epoch_begin", **shown)
                 blew_up, rose = self.run_epoch()
                 if blew_up.any():
                     self._rescue(_NOT_FINITE)
@@ -96,13 +98,20 @@ class Loop:
                 self.record(-1)
                 if rose.any():
                     self._rescue(_ONLY_ROSE)
-                self._notify_epoch_end(train, valid)
+                self._notify_epoch_end(shown)
                 if self.on_epoch is not None and self.on_epoch():
                     self.converged_[:] = True
         except KeyboardInterrupt:
             self.interrupted_ = True
         self.end()
         return self
+
+    def sums_of_weights(self) -> Tensor:
+        """Return one number per member, finite if and only if every weight is.
+
+        Or as good as: the sum may overflow first.
+        """
+        return torch.stack([p.detach().sum(1) for p in self.module_.parameters()]).sum(0)
 
     def multiplications(self, n_samples: int) -> int:
         """How many the largest product of a step has; on a GPU the host has none to do."""
@@ -138,14 +147,15 @@ class Loop:
         """Choose how an epoch is trained: a whole-batch step, or batches by hand or autograd.
 
         By hand wherever that is possible. Dropout and callbacks that want to see each batch
-        take autograd's way.
+        take autograd's way; in a whole-batch step there are no batches to see.
         """
         self._train_epoch: Callable[[], Tensor]
-        if self._per_batch or self.module_.dropout:
+        whole_batch = isinstance(self.optimizer_, FISTA)
+        if (self._per_batch or self.module_.dropout) and not whole_batch:
             self._train_epoch = self._autograd_epoch
             return
         self._backprop = Backprop(self.module_, self.criterion_, self._train.readers)
-        if isinstance(self.optimizer_, FISTA):
+        if whole_batch:
             self._train_epoch = self._fista_step
         else:
             self._train_epoch = self._by_hand_epoch
@@ -164,8 +174,7 @@ class Loop:
         penalty = self.penalty_values()
         self.module_.train()
         data_loss = self._train_epoch()
-        # Finite if and only if every weight is (or as good as: the sum may overflow first).
-        weights = torch.stack([p.detach().sum(1) for p in self.module_.parameters()]).sum(0)
+        weights = self.sums_of_weights()
         # The one read of the device in an epoch.
         numbers = torch.stack([data_loss, penalty, weights])
         data_loss, penalty, weights = numbers.double().cpu().numpy()
@@ -185,9 +194,9 @@ class Loop:
             scores = np.asarray(self.scorer(self.raw_outputs(self._valid)), dtype=float)
             merits, state = scores, self._copy_state()
             self.scores_.append(scores)
-        improved = self.progress.update(merits, len(self._train))
+        self.improved_ = self.progress.update(merits, len(self._train))
         if self._keeps_best:
-            self._keep_best(state, improved)
+            self._keep_best(state, self.improved_)
         self.converged_ |= ~self.progress.running
         if isinstance(self.optimizer_, FISTA):
             self.converged_ |= self._fista_converged()
@@ -241,10 +250,10 @@ class Loop:
         )
         return np.maximum(first, begin)
 
-    def _notify_epoch_end(self, train: TensorData, valid: TensorData | None) -> None:
+    def _notify_epoch_end(self, shown: dict[str, Any]) -> None:
         # skorch's EarlyStopping stops by raising KeyboardInterrupt: not the user's doing.
         try:
-            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+            self.notify("on_epoch_end", **shown)
         except KeyboardInterrupt:
             self.converged_[:] = True
 
@@ -321,7 +330,8 @@ class Loop:
         if self._per_batch:
             self.notify("on_batch_begin", batch=(X, y), training=True)
         self.optimizer_.zero_grad(set_to_none=True)
-        per_sample = self.criterion_.value(self.module_(X, self._generators or None), y)
+        raw = self.module_(X, self._generators or None)
+        per_sample = self.criterion_.value(raw, y)
         if sample_weight is not None:
             per_sample = per_sample * sample_weight
         losses = per_sample.mean(1)
@@ -333,7 +343,13 @@ class Loop:
         if self._per_batch:
             self.history.record_batch("train_loss", losses.sum().item())
             self.history.record_batch("train_batch_size", len(X))
-            self.notify("on_batch_end", batch=(X, y), training=True, loss=losses.sum())
+            self.notify(
+                "on_batch_end",
+                batch=(X, y),
+                y_pred=self.criterion_.predict(raw.detach()[0]),
+                training=True,
+                loss=losses.sum(),
+            )
         return losses.detach()
 
     def _evaluate(self, with_gradients: bool) -> tuple[Tensor, list[Tensor]]:

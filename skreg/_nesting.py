@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import _get_feature_names
 
-from skreg._base import BaseRegularizedMLP
+from skreg._base import BaseRegularizedNetwork
 
 __all__ = ["StandIn", "path_to_network", "replace_network"]
 
@@ -33,7 +33,7 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
     """
     path: list[str] = []
     step = estimator
-    while not isinstance(step, BaseRegularizedMLP):
+    while not isinstance(step, BaseRegularizedNetwork):
         if isinstance(step, Pipeline):
             name, step = step.steps[-1]
         elif isinstance(step, TransformedTargetRegressor):
@@ -51,10 +51,10 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
     return tuple(path)
 
 
-def network_in(estimator: Any) -> BaseRegularizedMLP:
+def network_in(estimator: Any) -> BaseRegularizedNetwork:
     """Return the network itself."""
     path_to_network(estimator)
-    while not isinstance(estimator, BaseRegularizedMLP):
+    while not isinstance(estimator, BaseRegularizedNetwork):
         is_pipeline = isinstance(estimator, Pipeline)
         estimator = estimator.steps[-1][1] if is_pipeline else estimator.regressor
     return estimator
@@ -96,7 +96,7 @@ class StandIn(BaseEstimator):
         The names of the columns.
     """
 
-    def __init__(self, network: BaseRegularizedMLP) -> None:
+    def __init__(self, network: BaseRegularizedNetwork) -> None:
         self.network = network
 
     def __sklearn_clone__(self) -> StandIn:

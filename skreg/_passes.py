@@ -5,6 +5,8 @@ Each goes batch by batch, so that the memory of the hidden layers is that of one
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,18 +23,24 @@ _FORWARD_NUMBERS = 2**19
 
 
 def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Tensor:
-    """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs).
+    """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
+    with torch.inference_mode():
+        return forward_all(Forward(module, data.readers), data, device)
+
+
+def forward_all(forward: Any, data: TensorData, device: torch.device | str) -> Tensor:
+    """Return what `forward` (a :class:`Forward`, or its like) gives for all rows.
 
     Rows move to the device a batch at a time: predicting on more than the device holds is no
     reason to fail.
     """
     with torch.inference_mode():
-        forward, at_once = Forward(module, data.readers), _rows_at_once(data, module)
+        at_once = _rows_at_once(data, forward.module)
         outputs = [forward.outputs(X.to(device)) for X, _, _ in data.batches(at_once)]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
 
-def mean_losses(backprop: Backprop, data: TensorData, batch_size: int) -> Tensor:
+def mean_losses(backprop: Backprop | Any, data: TensorData, batch_size: int) -> Tensor:
     """Return the mean data loss of each member over all rows, shape (n_members,)."""
     module, total = backprop.module, torch.zeros(())
     with torch.no_grad():
@@ -48,7 +56,7 @@ def sum_of_losses(loss: Loss, raw: Tensor, y: Tensor, sample_weight: Tensor | No
 
 
 def mean_losses_and_gradients(
-    backprop: Backprop, data: TensorData, batch_size: int
+    backprop: Backprop | Any, data: TensorData, batch_size: int
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the mean data loss of each member over all rows, and its gradients.
 
@@ -65,14 +73,13 @@ def mean_losses_and_gradients(
     return total / len(data), sums
 
 
-def _full_batch_rows(data: TensorData, module: MLP, batch_size: int) -> int:
+def _full_batch_rows(data: TensorData, module: Any, batch_size: int) -> int:
     rows = _rows_at_once(data, module)
     # Sparse rows are made dense no more at a time than in training.
     return min(batch_size, rows) if data.is_sparse else rows
 
 
-def _rows_at_once(data: TensorData, module: MLP) -> int:
+def _rows_at_once(data: TensorData, module: Any) -> int:
     copies_of_rows = len(data.streams)
-    widest = max(*module.hidden_layer_sizes, module.n_outputs, 1)
-    numbers = max(copies_of_rows * data.n_features, module.n_members * widest)
+    numbers = max(copies_of_rows * data.n_features, module.n_members * module.widest)
     return max(1, min(_FORWARD_ROWS, _FORWARD_NUMBERS // numbers))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skreg._base import BaseRegularizedMLP, FitJob
+from skreg._base import BaseRegularizedNetwork, FitJob
 from skreg._parallel import Stopped, run_in_threads
 from skreg._stack import joinable_key, train_together
 from skreg._validation import check_hidden_layer_sizes, resolve_device
@@ -48,7 +48,7 @@ class Task:
 
     Attributes
     ----------
-    estimator : BaseRegularizedMLP
+    estimator : BaseRegularizedNetwork
         Unfitted; fitted in place.
     X, y : array-like
         Tasks on the same rows share the objects.
@@ -65,7 +65,7 @@ class Task:
         Seconds; a stack's are shared out evenly.
     """
 
-    estimator: BaseRegularizedMLP
+    estimator: BaseRegularizedNetwork
     X: Any
     y: Any
     sample_weight: Any = None
@@ -120,7 +120,7 @@ def fit_all(
         yield from chunk
 
 
-def threads_for(networks: Sequence[BaseRegularizedMLP]) -> int:
+def threads_for(networks: Sequence[BaseRegularizedNetwork]) -> int:
     """How many threads to fit these with: a GPU is kept busy by one stack."""
     host = ("cpu",) if torch.cuda.is_available() else ("auto", "cpu")
     on_cpu = all(network.device in host for network in networks)
@@ -136,7 +136,9 @@ def cut(tasks: Sequence[Task], n_threads: int) -> list[list[Task]]:
     alike: dict[Any, list[Task]] = {}
     chunks: list[list[Task]] = []
     for task in tasks:
-        if task.estimator.callbacks or not hasattr(task.X, "shape"):
+        estimator = task.estimator
+        alone = estimator.callbacks or not estimator._joinable or not hasattr(task.X, "shape")
+        if alone:
             chunks.append([task])
         else:
             alike.setdefault(_coarse_key(task), []).append(task)
@@ -203,7 +205,9 @@ def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
         except Exception as error:
             task.fail(error)
             continue
-        key = joinable_key(task.estimator.net_, job.train, job.valid)
+        key = None
+        if task.estimator._joinable:
+            key = joinable_key(task.estimator.net_, job.train, job.valid)
         prepared.setdefault(id(task) if key is None else key, []).append((task, job))
     for members in prepared.values():
         _fit_stack(members, on_epoch)

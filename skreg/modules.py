@@ -157,6 +157,11 @@ class MLP(nn.Module):
     def biases(self) -> list[Tensor]:
         return self.split_biases(self.bias)
 
+    @property
+    def widest(self) -> int:
+        """Numbers that a row takes in the widest layer."""
+        return max(*self.hidden_layer_sizes, self.n_outputs, 1)
+
     def split_weights(self, flat: Tensor) -> list[Tensor]:
         """Views of a tensor like `weight` (its gradient, say), one a layer."""
         sizes = [fan_in * fan_out for fan_in, fan_out in self._shapes]

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Checkpoint
+from skorch.dataset import Dataset
 from torch import Tensor
 
 from skreg._backprop import Backprop
@@ -65,6 +66,9 @@ class RegularizedNet(Loop, NeuralNet):
         and returns one score per member, shape (n_members,). Larger is better.
     on_epoch : callable or None
         Called after every epoch of `train_on`; ends the training by returning True.
+    speaks : tuple of two callables or None
+        What turn raw outputs, and targets, into the estimator's language: labels, say. For
+        callbacks that score with `predict` during training.
     module_, optimizer_, criterion_, history, callbacks_
         As in any skorch net.
     data_losses_, penalties_ : list of ndarray of shape (n_members,)
@@ -75,6 +79,8 @@ class RegularizedNet(Loop, NeuralNet):
     n_epochs_ : int
         Epochs in the last call.
     converged_ : ndarray of bool of shape (n_members,)
+    improved_ : ndarray of bool of shape (n_members,)
+        Which members were better than ever in the last epoch.
     interrupted_ : bool
         Whether KeyboardInterrupt ended the last call.
     """
@@ -105,6 +111,9 @@ class RegularizedNet(Loop, NeuralNet):
             batch_size=batch_size,
             train_split=None,
             callbacks=callbacks,
+            # Batches are shown to those who ask: what was predicted for them in training
+            # is not kept for a score of the epoch.
+            use_caching=False,
             predict_nonlinearity=criterion.predict,
             verbose=verbose,
             device=device,
@@ -117,6 +126,7 @@ class RegularizedNet(Loop, NeuralNet):
         self.max_fun = max_fun
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
+        self.speaks: tuple[Callable, Callable] | None = None
 
     device: str
 
@@ -164,6 +174,12 @@ class RegularizedNet(Loop, NeuralNet):
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         """Raw outputs of the first member, for skorch's own `predict` and scoring."""
         return self.module_(x)[0]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict as the estimator does, where it said how; else as `predict_proba`."""
+        if self.speaks is None:
+            return super().predict(X)
+        return self.speaks[0](self.forward(X))
 
     def penalized_weights(self) -> list[Tensor]:
         """Return the parameters the penalty is put on."""
@@ -242,6 +258,14 @@ class RegularizedNet(Loop, NeuralNet):
             for event in _BATCH_EVENTS
         )
 
+    def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict:
+        """Return the rows as skorch's scoring callbacks want them."""
+        _, decode = self.speaks or (None, lambda y: y)
+        return {
+            "dataset_train": Dataset(train.X, decode(train.y)),
+            "dataset_valid": None if valid is None else Dataset(valid.X, decode(valid.y)),
+        }
+
     def set_learning_rates(self) -> None:
         # "constant" is left alone after the start: a skorch LRScheduler may be at work.
         rates = self.progress.learning_rates
@@ -258,6 +282,15 @@ class RegularizedNet(Loop, NeuralNet):
         row = self._row_of(epoch)
         for name, value in row.items():
             self.history.record(name, value)
+        saves = any(isinstance(callback, Checkpoint) for _, callback in self.callbacks_)
+        if saves and not self.history[-1]["batches"]:
+            # It reads the last batch of the epoch, and nobody has listened to batches.
+            self.history.new_batch()
+            self.history.record_batch("train_loss", row["train_loss"])
+        if self.module_.n_members == 1:
+            # By the name under which skorch's Checkpoint looks for it.
+            merit = "valid_score" if self.validates_ else "train_loss"
+            self.history.record(f"{merit}_best", bool(self.improved_[0]))
         if self.verbose:
             shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")
@@ -286,7 +319,7 @@ class RegularizedNet(Loop, NeuralNet):
         # What is there in training alone: a callback may pickle the net then.
         for name in ("_train", "_valid", "_train_epoch"):
             state.pop(name, None)
-        state["_backprop"] = state["on_epoch"] = None
+        state["_backprop"] = state["on_epoch"] = state["speaks"] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         if torch.device(self.device).type != "cpu":
             # Together, so that the optimizer goes on pointing at the module's parameters and

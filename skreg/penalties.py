@@ -16,7 +16,10 @@ tensor([[-1.5000,  0.2500,  1.0000]])
 
 The leading axis of every weight tensor is the *member*: a stack of K networks is trained as
 one (see :mod:`skreg.modules`), and `alpha` or `l1_ratio` may be given one per member. For a
-single network of any other shape `prox` and `subgradient` work as they are, elementwise.
+single network of any other shape `prox` and `subgradient` work as they are, elementwise, and
+`value` takes ``weight.unsqueeze(0)``: to add a penalty to the loss of a net of your own, as
+skorch's ``get_loss`` does, sum it over :func:`skreg.modules.penalized_parameters`. That way
+gives no exact zeros; :mod:`skreg.optim` does.
 Each penalty stands on the pure functions of :mod:`skreg._prox`.
 """
 

@@ -35,7 +35,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skreg._base import BaseRegularizedMLP
+from skreg._base_mlp import BaseRegularizedMLP
 from skreg._schedule import Task, fit_all, threads_for
 from skreg._validation import densify, private_random_state
 from skreg.penalties import L2, Penalty, make_penalty

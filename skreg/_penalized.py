@@ -1,0 +1,137 @@
+"""Which parameters of a module are penalized, and by what: a rule, names, or a function.
+
+>>> from torch import nn
+>>> from skreg._penalized import assign_penalties
+>>> from skreg.penalties import L1, L2
+>>> net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+>>> assign_penalties(net, {"0.*": L1(0.1), "*": L2(0.01)})
+{'0.weight': L1(alpha=0.1), '3.weight': L2(alpha=0.01)}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import nn
+
+from skreg.modules import penalized_parameters
+from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty
+
+__all__ = ["Penalized", "assign_penalties", "make_penalties"]
+
+#: A name pattern, several, a predicate of name and parameter, or None for the default rule.
+Penalized = str | list[str] | tuple[str, ...] | Callable[[str, nn.Parameter], bool] | None
+
+
+def assign_penalties(
+    network: nn.Module,
+    penalties: Penalty | dict[str, Penalty | None] | None,
+    penalized: Penalized = None,
+    *,
+    penalize_bias: bool = False,
+) -> dict[str, Penalty | None]:
+    """Return the penalty of each penalized parameter, by its name in the module.
+
+    Parameters that are frozen (``requires_grad=False``) are left out.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    penalties : Penalty, dict or None
+        One for all; or one per name pattern, of which the first that fits counts. What fits
+        none is not penalized.
+    penalized : str, list of str, callable or None, default=None
+        What is penalized at all: names that fit a pattern, or for which
+        ``penalized(name, parameter)`` is true. None is
+        :func:`~skreg.modules.penalized_parameters`.
+    penalize_bias : bool, default=False
+        Where `penalized` is None, the biases too.
+
+    Raises
+    ------
+    ValueError
+        If a pattern fits no parameter.
+    """
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if penalized is None:
+        by_rule = penalized_parameters(network, penalize_bias=penalize_bias)
+        names = [name for name, _ in by_rule if name in trained]
+    elif callable(penalized):
+        names = [name for name, parameter in trained.items() if penalized(name, parameter)]
+    else:
+        patterns = [penalized] if isinstance(penalized, str) else list(penalized)
+        for pattern in patterns:
+            _check_fits("penalized", pattern, trained)
+        names = [name for name in trained if any(_fits(name, p) for p in patterns)]
+    if not isinstance(penalties, dict):
+        return dict.fromkeys(names, penalties)
+    for pattern in penalties:
+        _check_fits("penalty", pattern, names)
+    return {
+        name: next((p for pattern, p in penalties.items() if _fits(name, pattern)), None)
+        for name in names
+        if any(_fits(name, pattern) for pattern in penalties)
+    }
+
+
+def make_penalties(
+    penalty: Any, alpha: float, l1_ratio: float
+) -> Penalty | dict[str, Penalty | None] | None:
+    """Return what an estimator's three parameters ask for; see ``make_penalty``.
+
+    In a dict each penalty has its own strength, or takes the estimator's.
+
+    Examples
+    --------
+    >>> from skreg._penalized import make_penalties
+    >>> from skreg.penalties import L2
+    >>> make_penalties({"embed.*": L2(1e-3), "*": "l1"}, alpha=0.1, l1_ratio=0.5)
+    {'embed.*': L2(alpha=0.001), '*': L1(alpha=0.1)}
+    """
+    for own in penalty.values() if isinstance(penalty, dict) else [penalty]:
+        if getattr(own, "groups", None) is not None or getattr(own, "adaptive", False):
+            raise ValueError(
+                f"{own}: groups of features and strengths that adapt to a pilot are for "
+                f"multi-layer perceptrons. Leave them out, or use RegularizedMLPRegressor "
+                f"or RegularizedMLPClassifier."
+            )
+    if not isinstance(penalty, dict):
+        return make_penalty(penalty, alpha, l1_ratio)
+    takes_alpha = False
+    made = {}
+    for pattern, own in penalty.items():
+        if own is not None and not isinstance(own, str | Penalty):
+            raise ValueError(
+                f"penalty[{pattern!r}] must be the name of a penalty, a Penalty or None, got "
+                f"{own!r}."
+            )
+        has_alpha = isinstance(own, Penalty) and own.alpha is not None
+        has_ratio = getattr(own, "l1_ratio", None) is not None
+        takes_alpha |= own is not None and not has_alpha
+        made[pattern] = make_penalty(
+            own,
+            DEFAULT_ALPHA if has_alpha else alpha,
+            DEFAULT_L1_RATIO if has_ratio else l1_ratio,
+        )
+    if penalty and alpha != DEFAULT_ALPHA and not takes_alpha:
+        raise ValueError(
+            f"alpha={alpha} is not used: each penalty in {penalty} has its own. Leave alpha at "
+            f"its default, or leave it out of a penalty, as in L1()."
+        )
+    return made
+
+
+def _fits(name: str, pattern: str) -> bool:
+    # A layer that is the whole module has parameters without a dot in their names.
+    return fnmatchcase(name, pattern) or fnmatchcase("." + name, pattern)
+
+
+def _check_fits(where: str, pattern: str, names: Any) -> None:
+    if not any(_fits(name, pattern) for name in names):
+        known = ", ".join(repr(name) for name in names) or "none"
+        raise ValueError(
+            f"{where}: the pattern {pattern!r} fits no parameter. Those to choose from are "
+            f"{known}."
+        )
