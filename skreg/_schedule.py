@@ -183,7 +183,7 @@ def _members_at_once(task: Task) -> int:
     n_outputs = np.shape(task.y)[1] if np.ndim(task.y) > 1 else 1
     itemsize = 4 if X.dtype == np.float32 else 8
     sizes = np.array([X.shape[1], *hidden, n_outputs])
-    weights = itemsize * int((sizes[:-1] * sizes[1:]).sum())
+    weights = itemsize * max(1, int((sizes[:-1] * sizes[1:]).sum()))
     activations = itemsize * batch * int(max(hidden, default=n_outputs))
     if device == "cpu":
         return max(1, min(_BYTES_OF_WEIGHTS // weights, _BYTES_OF_ACTIVATIONS // activations))

@@ -277,7 +277,7 @@ class TestCut:
         assert [len(chunk) for chunk in cut(tasks, 1)] == [20, 20]
         assert [len(chunk) for chunk in cut(tasks, 2)] == [10, 10, 10, 10]
         # Room for 7 of (8,): a layer of 30 rows by 8 neurons in float64.
-        monkeypatch.setattr(skreg._schedule, "_CACHE_BYTES", 7 * 30 * 8 * 8)
+        monkeypatch.setattr(skreg._schedule, "_BYTES_OF_ACTIVATIONS", 7 * 30 * 8 * 8)
         sizes = [len(chunk) for chunk in cut(tasks[::2], 1)]
         assert sizes == [7, 7, 6]
 
