@@ -12,13 +12,16 @@ array([False, False,  True,  True])
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
+from skreg.path import RegularizationPath, regularization_path
 
 __all__ = [
+    "RegularizationPath",
     "RegularizedMLPClassifier",
     "RegularizedMLPRegressor",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",
+    "regularization_path",
 ]
 
 __version__ = "0.1.0"

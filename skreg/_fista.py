@@ -72,7 +72,6 @@ class FISTA(Optimizer):
     def __init__(self, params: Iterable[Any], *, step_size: float = 1.0) -> None:
         super().__init__(params, {"penalty": None})
         self._parameters = [p for group in self.param_groups for p in group["params"]]
-        self._penalties = [g["penalty"] for g in self.param_groups for _ in g["params"]]
         n_members = self._parameters[0].shape[0]
         ones = self._parameters[0].new_ones(n_members)
         self._gap = ones
@@ -82,6 +81,11 @@ class FISTA(Optimizer):
         self._loss: Tensor | None = None
         #: Evaluations of each member's loss so far, what `max_fun` bounds.
         self.n_evaluations = np.zeros(n_members, dtype=int)
+
+    @property
+    def _penalties(self) -> list[Any]:
+        """What is put on each parameter; a path changes it between steps."""
+        return [g["penalty"] for g in self.param_groups for _ in g["params"]]
 
     @torch.no_grad()
     def copy_members(self, source: FISTA, members: Sequence[int]) -> None:

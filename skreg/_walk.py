@@ -1,0 +1,229 @@
+"""Walking a stack of trained networks along the strength of their penalty.
+
+A path goes from dense to sparse: with all weights zero a hidden layer has no gradient, and a
+path that started there would never leave. Every alpha begins with the weights of the one
+before and trains for a few epochs. :class:`Walk` takes the steps and takes them back;
+:func:`choose_alphas` decides how long they are, for every member of the stack by itself.
+
+The alphas are not on a grid, since nobody knows beforehand where features go. A step starts at
+×1.1. Where it costs more than a tenth of the features (or what it takes to come to an end in
+the steps that are left, if that is more) the weights from before are put back and the
+step is cut to a third in log alpha; after a step that costs little it grows again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skreg._data import TensorData
+from skreg._fista import FISTA
+from skreg.net import RegularizedNet
+
+__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas"]
+
+_FIRST_STEP = 1.1
+# A step in log alpha after one that cost too much, and after one that cost little.
+_CUT, _GROW = 1 / 3, 2.0
+_SMALLEST_STEP = np.log(1.002)
+# Share of the features that may go at once.
+_SHARE = 0.1
+# Steps that may be taken back, as a share of those that are kept.
+_RETRIES = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a member stands after training at one alpha."""
+
+    alpha: float
+    weight: Tensor
+    bias: Tensor
+    selected: np.ndarray
+
+
+class Walk:
+    """A stack of trained networks, and the rows they walk on.
+
+    Parameters
+    ----------
+    net : RegularizedNet
+        Trained; its penalty has a single `alpha`, which is what changes.
+    rows : TensorData
+    n_steps : int
+        Gradient steps at each alpha, at least: the epochs are as many as that takes. A solver
+        that takes all rows at once goes on to its tolerance instead.
+    max_epochs : int
+        Most epochs at an alpha.
+    """
+
+    def __init__(
+        self, net: RegularizedNet, rows: TensorData, *, n_steps: int, max_epochs: int | None
+    ) -> None:
+        self.net = net
+        self._penalty = net.penalty
+        batches = -(-len(rows) // net.batch_size)
+        self._n_epochs = max_epochs or -(-n_steps // batches)
+        net.begin(rows, None, keep_best=False)
+        net.module_.train()
+
+    @property
+    def n_members(self) -> int:
+        return self.net.module_.n_members
+
+    def train_at(self, alphas: np.ndarray) -> None:
+        """Set each member's alpha and train; raise ValueError if that diverges."""
+        self.set_alphas(alphas)
+        if isinstance(self.net.optimizer_, FISTA):
+            for _ in range(self._n_epochs):
+                self.net._train_epoch()
+                if self.net._fista_converged().all():
+                    break
+        else:
+            for _ in range(self._n_epochs):
+                losses = self.net._train_epoch()
+            if not torch.isfinite(losses).all():
+                raise ValueError(
+                    f"Training diverged on the path at alpha={alphas.max():.3g}. Lower "
+                    f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
+                    f"(TransformedTargetRegressor)."
+                )
+
+    def set_alphas(self, alphas: np.ndarray) -> None:
+        penalty = copy.copy(self._penalty)
+        shared = (alphas == alphas[0]).all()
+        penalty.alpha = (
+            float(alphas[0]) if shared else self.net.module_.weight.new_tensor(alphas)
+        )
+        self.net.set_penalty(penalty)
+
+    @torch.no_grad()
+    def selected(self) -> np.ndarray:
+        """Which features reach an output, shape (n_members, n_features)."""
+        return reaching(self.net.module_.weights).cpu().numpy()
+
+    def step(self, member: int, alpha: float, selected: np.ndarray) -> Step:
+        module = self.net.module_
+        return Step(
+            float(alpha),
+            module.weight.detach()[member].clone(),
+            module.bias.detach()[member].clone(),
+            selected,
+        )
+
+    def save(self) -> list[Tensor]:
+        return [tensor.clone() for tensor in self._tensors()]
+
+    @torch.no_grad()
+    def restore(self, saved: Sequence[Tensor], members: np.ndarray) -> None:
+        """Put back what `save` returned, for the members of this mask."""
+        chosen = torch.from_numpy(members).to(self.net.module_.weight.device)
+        for tensor, before in zip(self._tensors(), saved, strict=True):
+            tensor[chosen] = before[chosen]
+        if isinstance(self.net.optimizer_, FISTA):
+            # Its momentum points to where nobody goes any more.
+            self.net.initialize_optimizer()
+
+    def _tensors(self) -> list[Tensor]:
+        tensors = [parameter.detach() for parameter in self.net.module_.parameters()]
+        if not isinstance(self.net.optimizer_, FISTA):
+            for state in self.net.optimizer_.state.values():
+                tensors += [t for t in state.values() if isinstance(t, Tensor) and t.ndim]
+        return tensors
+
+    def end(self) -> None:
+        self.net.end()
+
+
+def reaching(weights: Sequence[Tensor]) -> Tensor:
+    """Which inputs of each member reach an output, bool of shape (n_members, n_features)."""
+    reach = None
+    for weight in reversed(weights):
+        alive = weight != 0
+        if reach is not None:
+            alive = alive & reach.unsqueeze(1)
+        reach = alive.any(2)
+    assert reach is not None
+    return reach
+
+
+def choose_alphas(walk: Walk, start: np.ndarray, stop: np.ndarray, n_alphas: int) -> list:
+    """Walk from `start` until no feature is left, in about `n_alphas` steps a member.
+
+    Parameters
+    ----------
+    walk : Walk
+    start, stop : ndarray of shape (n_members,)
+        The first alpha of each member, and the one at which nothing should be left.
+    n_alphas : int
+
+    Returns
+    -------
+    list of list of Step, one list per member
+    """
+    n_members = walk.n_members
+    # No longer than takes half of the steps from start to stop.
+    longest = 2 * np.log(stop / start) / n_alphas
+    paths: list[list[Step]] = [[] for _ in range(n_members)]
+    log_step = np.minimum(np.log(_FIRST_STEP), longest)
+    alphas = start.astype(float)
+    alive = walk.selected().sum(1)
+    retries = np.zeros(n_members)
+    done = np.zeros(n_members, dtype=bool)
+    last = np.full(n_members, np.nan)
+    while not done.all():
+        saved = walk.save()
+        walk.train_at(alphas)
+        selected = walk.selected()
+        left = selected.sum(1)
+        so_far = np.array([len(path) for path in paths])
+        allowed = _allowed_drop(alive, n_alphas - so_far)
+        too_many = alive - left > allowed
+        back = too_many & (log_step > _SMALLEST_STEP) & (so_far > 0) & ~done
+        back &= retries < _RETRIES * n_alphas
+        kept = ~back & ~done
+        if back.any():
+            walk.restore(saved, back)
+            retries += back
+        for member in np.flatnonzero(kept):
+            paths[member].append(walk.step(member, alphas[member], selected[member]))
+        last = np.where(kept, alphas, last)
+        dropped = alive - left
+        alive = np.where(kept, left, alive)
+        done |= kept & (alive == 0)
+        # A step that cost nothing may be longer than one that cost what is allowed.
+        grown = np.where(2 * dropped <= allowed, _GROW * log_step, log_step)
+        log_step = np.where(back, _CUT * log_step, np.minimum(grown, longest))
+        ahead = last * np.exp(log_step)
+        # The end itself is visited, and left behind where features outlive it.
+        ahead = np.where(last < stop, np.minimum(ahead, stop), ahead)
+        alphas = np.where(done, alphas, ahead)
+    return paths
+
+
+def _allowed_drop(alive: np.ndarray, steps_left: np.ndarray) -> np.ndarray:
+    """How many features each member may lose in one step."""
+    # From here to the end evenly in the log takes this share each time.
+    even = 1 - np.maximum(alive, 1.0) ** (-1 / np.maximum(steps_left, 1))
+    return np.maximum(1, np.floor(np.maximum(_SHARE, even) * alive))
+
+
+def follow_alphas(walk: Walk, alphas: np.ndarray, keep: Callable[..., Any]) -> list:
+    """Walk along given alphas, of shape (n_alphas, n_members), ascending.
+
+    Returns
+    -------
+    list
+        What `keep` returned after each of them.
+    """
+    kept = []
+    for row in alphas:
+        walk.train_at(row)
+        kept.append(keep(walk, row))
+    return kept

@@ -1,0 +1,368 @@
+"""Regularization paths: one network from dense to sparse, and which features stay longest.
+
+>>> from sklearn.datasets import load_diabetes
+>>> from sklearn.preprocessing import scale
+>>> from skreg import RegularizedMLPRegressor, regularization_path
+>>> X, y = load_diabetes(return_X_y=True)
+>>> lasso = RegularizedMLPRegressor((), penalty="l1", solver="fista")
+>>> path = regularization_path(lasso, scale(X), scale(y))
+>>> path.n_features[0], path.n_features[-1]
+(np.int64(10), np.int64(0))
+>>> path.entry_alpha.argsort()[-3:]                    # the last three: s5, bmi and bp
+array([3, 8, 2])
+
+How the walk is done stands in :mod:`skreg._walk`, how alphas are found in
+:mod:`skreg._alpha_max`.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import validate_data
+
+from skreg._alpha_max import alpha_max_of_linear, sweep_to_nothing
+from skreg._backprop import Backprop
+from skreg._base import BaseRegularizedMLP, FitJob
+from skreg._data import TensorData
+from skreg._parallel import threads_worth
+from skreg._passes import mean_losses, raw_outputs
+from skreg._walk import Step, Walk, choose_alphas, follow_alphas
+from skreg.modules import MLP
+from skreg.penalties import Penalty
+
+__all__ = ["RegularizationPath", "regularization_path"]
+
+# Gradient steps at each alpha: epochs are as many as that takes.
+_STEPS_PER_ALPHA = 20
+# Steps of a path that are measured as one stack.
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class RegularizationPath:
+    """A path from dense to sparse.
+
+    Attributes
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Strengths that the path visited, ascending.
+    n_features : ndarray of int of shape (n_alphas,)
+        How many features reach an output.
+    selected : ndarray of bool of shape (n_alphas, n_features_in)
+        Which.
+    sparsity : ndarray of shape (n_alphas,)
+        Share of the penalized weights that are exactly zero.
+    data_loss : ndarray of shape (n_alphas,)
+        Mean loss over the training rows, without the penalty.
+    penalty : ndarray of shape (n_alphas,)
+        alpha·Ω of the weights. The objective is the sum of both.
+    scores : ndarray of shape (n_alphas,) or None
+        What the estimator's `score` gives on (X_val, y_val); None without them.
+    entry_alpha : ndarray of shape (n_features_in,)
+        The largest alpha at which each feature is still in; 0 where it never was.
+    refitted : RegularizationPath or None
+        With ``refit=True`` the same alphas and supports, each support retrained without the
+        penalty.
+    """
+
+    alphas: np.ndarray
+    n_features: np.ndarray
+    selected: np.ndarray
+    sparsity: np.ndarray
+    data_loss: np.ndarray
+    penalty: np.ndarray
+    scores: np.ndarray | None
+    entry_alpha: np.ndarray
+    refitted: RegularizationPath | None
+    _template: BaseRegularizedMLP = field(repr=False)
+    _steps: list[Step] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.alphas)
+
+    def estimator_at(self, index: int) -> BaseRegularizedMLP:
+        """Return the fitted estimator at ``alphas[index]``.
+
+        Parameters
+        ----------
+        index : int
+            Negative ones count from the end.
+
+        Returns
+        -------
+        estimator : estimator of the class of the path's
+            Its `alpha` is the path's (in a refitted path its penalty is None). It is
+            independent of the path.
+        """
+        step = self._steps[index]
+        estimator = copy.deepcopy(self._template)
+        if estimator.penalty is not None:
+            set_alpha(estimator, step.alpha)
+        place(estimator, step)
+        estimator.net_.set_penalty(estimator._make_penalty())
+        estimator._publish()
+        return estimator
+
+
+@validate_params(
+    {
+        "estimator": [BaseRegularizedMLP],
+        "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
+        "eps": [Interval(Real, 0, 1, closed="neither")],
+        "epochs_per_alpha": [Interval(Integral, 1, None, closed="left"), None],
+        "refit": ["boolean"],
+    },
+    prefer_skip_nested_validation=False,
+)
+def regularization_path(
+    estimator: BaseRegularizedMLP,
+    X: Any,
+    y: Any,
+    *,
+    alphas: Any = 100,
+    eps: float = 1e-3,
+    epochs_per_alpha: int | None = None,
+    sample_weight: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
+    refit: bool = False,
+) -> RegularizationPath:
+    """Train a network along rising strengths of its penalty, from dense to nothing left.
+
+    The network is trained without the penalty first, by the estimator's own rules. Each
+    alpha goes on from the weights of the one before, for a few epochs.
+
+    Parameters
+    ----------
+    estimator : RegularizedMLPRegressor or RegularizedMLPClassifier
+        Not changed. Its penalty is to give exact zeros; "group_mcp" selects features best.
+        Its `alpha` is not used.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    alphas : int or array-like of shape (n_alphas,), default=100
+        An array is visited in ascending order, all of it. A number is about how many to
+        visit between ``eps * alpha_max`` and alpha_max, where the last feature goes. Where
+        between, the path finds out: it steps back and goes on in smaller steps where more
+        than a tenth of the features go at once, and in larger ones where none do.
+    eps : float, default=1e-3
+        Where the path begins, as a share of alpha_max. Not used with an array.
+    epochs_per_alpha : int or None, default=None
+        Epochs at each alpha with "adam" and "sgd"; None is as many as take 20 steps.
+        "fista" stops when its residual is at most the estimator's `tol`, after `max_iter`
+        iterations at the latest.
+    sample_weight : array-like of shape (n_samples,), default=None
+    X_val, y_val : array-like, default=None
+        Rows to score every alpha on.
+    refit : bool, default=False
+        Retrain each distinct support without the penalty, which shrinks what it keeps.
+
+    Returns
+    -------
+    path : RegularizationPath
+
+    Raises
+    ------
+    ValueError
+        If `alphas` is a number and the penalty gives no exact zeros, if only one of `X_val`
+        and `y_val` is given, or if training diverges.
+
+    References
+    ----------
+    Friedman, Hastie & Tibshirani, "Regularization paths for generalized linear models via
+    coordinate descent", 2010 (warm starts, eps). Lemhadri, Ruan, Abraham & Tibshirani,
+    "LassoNet: a neural network with feature sparsity", 2021 (dense to sparse).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg import RegularizedMLPRegressor, regularization_path
+    >>> X = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
+    >>> y = np.maximum(X[:, 0], X[:, 1])                    # eight of ten inputs are noise
+    >>> net = RegularizedMLPRegressor((20,), penalty="l1", random_state=0)
+    >>> path = regularization_path(net, X, y, alphas=50)
+    >>> path.entry_alpha.argsort()[-2:]
+    array([1, 0])
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError(
+            "X_val and y_val go together, and only one of them is given. Give both, or none."
+        )
+    template, job = prepare(estimator, X, y, sample_weight)
+    rows = job.train
+    with threads_worth(template.net_.multiplications(len(rows))):
+        if isinstance(alphas, Integral):
+            walk, starts, stops = begin(template, job, eps, epochs_per_alpha)
+            steps = choose_alphas(walk, starts, stops, int(alphas))[0]
+        else:
+            grid = check_alphas(alphas)
+            walk = begin_at(template, job, grid[:1], epochs_per_alpha)
+            steps = follow_alphas(walk, grid[:, None], lambda w, a: w.step(0, a[0], w.selected()[0]))
+        walk.end()
+        path = summarize(template, steps, rows, X_val, y_val)
+        if refit:
+            path = refitted(path, rows, X_val, y_val)
+    return path
+
+
+def check_alphas(alphas: Any) -> np.ndarray:
+    """Return the alphas of an array, ascending and distinct."""
+    grid = np.unique(check_array(alphas, ensure_2d=False, dtype=np.float64, input_name="alphas"))
+    if grid.ndim != 1 or (grid < 0).any():
+        raise ValueError(f"alphas must be numbers of at least 0, got {alphas!r}.")
+    return grid
+
+
+def prepare(
+    estimator: BaseRegularizedMLP, X: Any, y: Any, sample_weight: Any = None
+) -> tuple[BaseRegularizedMLP, FitJob]:
+    """Return an untrained copy of the estimator with its net, and the rows to train on."""
+    template = clone(estimator)
+    template.warm_start = False
+    set_alpha(template, 1.0)  # whatever it is: a path has its own
+    template._validate_params()
+    return template, template._prepare(X, y, sample_weight)
+
+
+def begin(
+    template: BaseRegularizedMLP, job: FitJob, eps: float, epochs_per_alpha: int | None
+) -> tuple[Walk, np.ndarray, np.ndarray]:
+    """Return a walk at its dense start, and where each member's alphas begin and end."""
+    net, rows = template.net_, job.train
+    if not net.module_.hidden_layer_sizes:
+        walk = make_walk(template, rows, epochs_per_alpha)
+        alpha_max = alpha_max_of_linear(walk, rows.to(net.device))
+        net.initialize_optimizer()
+        return walk, eps * alpha_max, alpha_max
+    train_dense(template, job)
+    walk = make_walk(template, rows, epochs_per_alpha)
+    alpha_max = sweep_to_nothing(walk, loss_of_constant(template, rows))
+    return walk, eps * alpha_max, alpha_max
+
+
+def begin_at(
+    template: BaseRegularizedMLP, job: FitJob, alphas: np.ndarray, epochs_per_alpha: int | None
+) -> Walk:
+    """Return a walk at its dense start, for alphas that are given."""
+    if template.net_.module_.hidden_layer_sizes:
+        train_dense(template, job)
+    return make_walk(template, job.train, epochs_per_alpha)
+
+
+def train_dense(template: BaseRegularizedMLP, job: FitJob) -> None:
+    """Train the net without its penalty, by the estimator's own rules."""
+    net = template.net_
+    penalty = net.penalty
+    net.set_penalty(None)
+    net.train_on(job.train, job.valid)
+    net.set_penalty(penalty)
+    net.progress.learning_rates = net.progress.learning_rate_init.copy()
+    net.set_learning_rates()
+
+
+def make_walk(
+    template: BaseRegularizedMLP, rows: TensorData, epochs_per_alpha: int | None
+) -> Walk:
+    net = template.net_
+    fista = template.solver == "fista"
+    return Walk(
+        net,
+        rows,
+        n_steps=_STEPS_PER_ALPHA,
+        max_epochs=template.max_iter if fista else epochs_per_alpha,
+    )
+
+
+def loss_of_constant(template: BaseRegularizedMLP, rows: TensorData) -> np.ndarray:
+    """About what a constant prediction costs: the loss that training began with."""
+    first = template.net_.data_losses_[0]
+    return np.maximum(first, np.finfo(float).tiny)
+
+
+def set_alpha(estimator: BaseRegularizedMLP, alpha: float) -> None:
+    """Set the strength, wherever it stands: on the estimator or on its penalty object."""
+    if isinstance(estimator.penalty, Penalty) and estimator.penalty.alpha is not None:
+        estimator.set_params(penalty__alpha=alpha)
+    else:
+        estimator.set_params(alpha=alpha)
+
+
+@torch.no_grad()
+def place(estimator: BaseRegularizedMLP, step: Step) -> None:
+    """Put the weights of a step into the estimator's net."""
+    module = estimator.net_.module_
+    module.weight.copy_(step.weight)
+    module.bias.copy_(step.bias)
+
+
+@torch.no_grad()
+def summarize(
+    template: BaseRegularizedMLP, steps: list[Step], rows: TensorData, X_val: Any, y_val: Any
+) -> RegularizationPath:
+    """Measure every step of a path, many at a time."""
+    net = template.net_
+    net.module_.eval()
+    if X_val is not None:
+        X_val = validate_data(
+            template, X_val, accept_sparse="csr", dtype=template._dtype, reset=False
+        )
+        held_out = TensorData(X_val, None)
+        y_val = np.asarray(y_val)
+    rows = rows.to(net.device)
+    data_losses, penalties, zeros, scores = [], [], [], []
+    for start in range(0, len(steps), _AT_ONCE):
+        part = steps[start : start + _AT_ONCE]
+        module = stack_of(net.module_, part)
+        losses = mean_losses(
+            Backprop(module, net.criterion_, rows.readers), rows, net.batch_size
+        )
+        data_losses.append(losses.double().cpu().numpy())
+        if X_val is not None:
+            raw = raw_outputs(module, held_out, net.device)
+            scores.append(template._score_raw(y_val, None, raw))
+    for step in steps:
+        set_alpha(template, step.alpha)
+        net.set_penalty(template._make_penalty())
+        place(template, step)
+        penalties.append(net.penalty_values().double().cpu().numpy()[0])
+        zeros.append(template.sparsity_)
+    alphas = np.array([step.alpha for step in steps])
+    selected = np.array([step.selected for step in steps])
+    return RegularizationPath(
+        alphas=alphas,
+        n_features=selected.sum(1),
+        selected=selected,
+        sparsity=np.array(zeros),
+        data_loss=np.concatenate(data_losses),
+        penalty=np.array(penalties),
+        scores=np.concatenate(scores) if scores else None,
+        entry_alpha=np.where(selected, alphas[:, None], 0.0).max(0),
+        refitted=None,
+        _template=template,
+        _steps=steps,
+    )
+
+
+def stack_of(module: MLP, steps: list[Step]) -> MLP:
+    """Return a stack of networks, one for each of these steps."""
+    stack = MLP(
+        module.n_features,
+        module.hidden_layer_sizes,
+        module.n_outputs,
+        activation=module.activation,
+        dropout=module.dropout,
+        n_members=len(steps),
+        random_state=0,  # drawn and written over
+        dtype=module.weight.dtype,
+    ).to(module.weight.device)
+    stack.weight.copy_(torch.stack([step.weight for step in steps]))
+    stack.bias.copy_(torch.stack([step.bias for step in steps]))
+    return stack.eval()
