@@ -97,18 +97,29 @@ def _leaves_zero(walk: Walk, alphas: np.ndarray, gradient: Tensor) -> np.ndarray
     return (moved != 0).any(1).cpu().numpy()
 
 
-def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> np.ndarray:
-    """Alpha of each member at which a doubling sweep has left it without features."""
+def sweep_to_nothing(
+    walk: Walk, loss_of_constant: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Double alpha until no member has a feature left, then put the weights back.
+
+    Returns
+    -------
+    alpha_first, alpha_max : ndarray of shape (n_members,)
+        At which each member had lost its first feature, and its last.
+    """
     saved = walk.save()
     alphas = _FAINT * loss_of_constant
+    first = np.full(walk.n_members, np.nan)
     done = np.zeros(walk.n_members, dtype=bool)
     for _ in range(_MAX_DOUBLINGS):
         walk.train_at(alphas)
-        done |= ~walk.selected().any(1)
+        selected = walk.selected()
+        first = np.where(np.isnan(first) & ~selected.all(1), alphas, first)
+        done |= ~selected.any(1)
         if done.all():
             break
         alphas = np.where(done, alphas, 2 * alphas)
     else:
         raise ValueError(_NO_ZEROS.format(walk.net.penalty))
     walk.restore(saved, np.ones(walk.n_members, dtype=bool))
-    return alphas
+    return first, alphas

@@ -14,9 +14,8 @@ step is cut to a third in log alpha; after a step that costs little it grows aga
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ __all__ = ["Step", "Walk", "choose_alphas", "follow_alphas"]
 _FIRST_STEP = 1.1
 # A step in log alpha after one that cost too much, and after one that cost little.
 _CUT, _GROW = 1 / 3, 2.0
-_SMALLEST_STEP = np.log(1.002)
+_SMALLEST_STEP, _LONGEST_STEP = np.log(1.002), np.log(1.25)
 # Share of the features that may go at once.
 _SHARE = 0.1
 # Steps that may be taken back, as a share of those that are kept.
@@ -153,14 +152,14 @@ def reaching(weights: Sequence[Tensor]) -> Tensor:
     return reach
 
 
-def choose_alphas(walk: Walk, start: np.ndarray, stop: np.ndarray, n_alphas: int) -> list:
+def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list:
     """Walk from `start` until no feature is left, in about `n_alphas` steps a member.
 
     Parameters
     ----------
     walk : Walk
-    start, stop : ndarray of shape (n_members,)
-        The first alpha of each member, and the one at which nothing should be left.
+    start : ndarray of shape (n_members,)
+        The first alpha of each member.
     n_alphas : int
 
     Returns
@@ -168,10 +167,8 @@ def choose_alphas(walk: Walk, start: np.ndarray, stop: np.ndarray, n_alphas: int
     list of list of Step, one list per member
     """
     n_members = walk.n_members
-    # No longer than takes half of the steps from start to stop.
-    longest = 2 * np.log(stop / start) / n_alphas
     paths: list[list[Step]] = [[] for _ in range(n_members)]
-    log_step = np.minimum(np.log(_FIRST_STEP), longest)
+    log_step = np.full(n_members, np.log(_FIRST_STEP))
     alphas = start.astype(float)
     alive = walk.selected().sum(1)
     retries = np.zeros(n_members)
@@ -199,11 +196,8 @@ def choose_alphas(walk: Walk, start: np.ndarray, stop: np.ndarray, n_alphas: int
         done |= kept & (alive == 0)
         # A step that cost nothing may be longer than one that cost what is allowed.
         grown = np.where(2 * dropped <= allowed, _GROW * log_step, log_step)
-        log_step = np.where(back, _CUT * log_step, np.minimum(grown, longest))
-        ahead = last * np.exp(log_step)
-        # The end itself is visited, and left behind where features outlive it.
-        ahead = np.where(last < stop, np.minimum(ahead, stop), ahead)
-        alphas = np.where(done, alphas, ahead)
+        log_step = np.where(back, _CUT * log_step, np.minimum(grown, _LONGEST_STEP))
+        alphas = np.where(done, alphas, last * np.exp(log_step))
     return paths
 
 
@@ -214,16 +208,17 @@ def _allowed_drop(alive: np.ndarray, steps_left: np.ndarray) -> np.ndarray:
     return np.maximum(1, np.floor(np.maximum(_SHARE, even) * alive))
 
 
-def follow_alphas(walk: Walk, alphas: np.ndarray, keep: Callable[..., Any]) -> list:
+def follow_alphas(walk: Walk, alphas: np.ndarray) -> list[list[Step]]:
     """Walk along given alphas, of shape (n_alphas, n_members), ascending.
 
     Returns
     -------
-    list
-        What `keep` returned after each of them.
+    list of list of Step, one list per member
     """
-    kept = []
+    paths: list[list[Step]] = [[] for _ in range(walk.n_members)]
     for row in alphas:
         walk.train_at(row)
-        kept.append(keep(walk, row))
-    return kept
+        selected = walk.selected()
+        for member, path in enumerate(paths):
+            path.append(walk.step(member, row[member], selected[member]))
+    return paths

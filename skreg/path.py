@@ -37,12 +37,15 @@ from skreg._parallel import threads_worth
 from skreg._passes import mean_losses, raw_outputs
 from skreg._walk import Step, Walk, choose_alphas, follow_alphas
 from skreg.modules import MLP
+from skreg.net import RegularizedNet
 from skreg.penalties import Penalty
 
 __all__ = ["RegularizationPath", "regularization_path"]
 
 # Gradient steps at each alpha: epochs are as many as that takes.
 _STEPS_PER_ALPHA = 20
+# A path begins at this fraction of the alpha at which a sweep lost its first feature.
+_LATE = 4.0
 # Steps of a path that are measured as one stack.
 _AT_ONCE = 16
 
@@ -200,12 +203,12 @@ def regularization_path(
     rows = job.train
     with threads_worth(template.net_.multiplications(len(rows))):
         if isinstance(alphas, Integral):
-            walk, starts, stops = begin(template, job, eps, epochs_per_alpha)
-            steps = choose_alphas(walk, starts, stops, int(alphas))[0]
+            walk = make_walk(template, job, epochs_per_alpha)
+            steps = visit(walk, job.train, int(alphas), eps)[0]
         else:
             grid = check_alphas(alphas)
-            walk = begin_at(template, job, grid[:1], epochs_per_alpha)
-            steps = follow_alphas(walk, grid[:, None], lambda w, a: w.step(0, a[0], w.selected()[0]))
+            walk = make_walk(template, job, epochs_per_alpha)
+            steps = follow_alphas(walk, grid[:, None])[0]
         walk.end()
         path = summarize(template, steps, rows, X_val, y_val)
         if refit:
@@ -232,29 +235,18 @@ def prepare(
     return template, template._prepare(X, y, sample_weight)
 
 
-def begin(
-    template: BaseRegularizedMLP, job: FitJob, eps: float, epochs_per_alpha: int | None
-) -> tuple[Walk, np.ndarray, np.ndarray]:
-    """Return a walk at its dense start, and where each member's alphas begin and end."""
-    net, rows = template.net_, job.train
+def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[Step]]:
+    """Walk every member of a stack along about `n_alphas` alphas, to nothing left."""
+    net = walk.net
+    rows = rows.to(net.device)
     if not net.module_.hidden_layer_sizes:
-        walk = make_walk(template, rows, epochs_per_alpha)
-        alpha_max = alpha_max_of_linear(walk, rows.to(net.device))
+        # Convex or nearly: nothing goes in one fell swoop, and there is no dense start.
+        alpha_max = alpha_max_of_linear(walk, rows)
         net.initialize_optimizer()
-        return walk, eps * alpha_max, alpha_max
-    train_dense(template, job)
-    walk = make_walk(template, rows, epochs_per_alpha)
-    alpha_max = sweep_to_nothing(walk, loss_of_constant(template, rows))
-    return walk, eps * alpha_max, alpha_max
-
-
-def begin_at(
-    template: BaseRegularizedMLP, job: FitJob, alphas: np.ndarray, epochs_per_alpha: int | None
-) -> Walk:
-    """Return a walk at its dense start, for alphas that are given."""
-    if template.net_.module_.hidden_layer_sizes:
-        train_dense(template, job)
-    return make_walk(template, job.train, epochs_per_alpha)
+        return follow_alphas(walk, np.geomspace(eps * alpha_max, alpha_max, n_alphas))
+    alpha_first, alpha_max = sweep_to_nothing(walk, loss_of_constant(net))
+    # Not from where nothing goes for long. The sweep was in a hurry, and late.
+    return choose_alphas(walk, np.maximum(eps * alpha_max, alpha_first / _LATE), n_alphas)
 
 
 def train_dense(template: BaseRegularizedMLP, job: FitJob) -> None:
@@ -269,22 +261,23 @@ def train_dense(template: BaseRegularizedMLP, job: FitJob) -> None:
 
 
 def make_walk(
-    template: BaseRegularizedMLP, rows: TensorData, epochs_per_alpha: int | None
+    template: BaseRegularizedMLP, job: FitJob, epochs_per_alpha: int | None
 ) -> Walk:
-    net = template.net_
+    """Return the template's network at its start."""
+    if template.net_.module_.hidden_layer_sizes:
+        train_dense(template, job)
     fista = template.solver == "fista"
     return Walk(
-        net,
-        rows,
+        template.net_,
+        job.train,
         n_steps=_STEPS_PER_ALPHA,
         max_epochs=template.max_iter if fista else epochs_per_alpha,
     )
 
 
-def loss_of_constant(template: BaseRegularizedMLP, rows: TensorData) -> np.ndarray:
+def loss_of_constant(net: RegularizedNet) -> np.ndarray:
     """About what a constant prediction costs: the loss that training began with."""
-    first = template.net_.data_losses_[0]
-    return np.maximum(first, np.finfo(float).tiny)
+    return np.maximum(net.data_losses_[0], np.finfo(float).tiny)
 
 
 def set_alpha(estimator: BaseRegularizedMLP, alpha: float) -> None:
