@@ -16,11 +16,10 @@ faster than a product each.
 >>> from skreg.modules import MLP
 >>> module = MLP(3, (4,), 1, random_state=0)
 >>> x, y = torch.eye(3), torch.ones(3, 1)
->>> raw = Backprop(module, SquaredError())(x, y, None)
->>> by_hand = module.weight.grad
->>> module.weight.grad = None
+>>> backprop = Backprop(module, SquaredError())
+>>> raw = backprop(x, y, None)
 >>> SquaredError().value(module(x), y).mean().backward()
->>> torch.allclose(by_hand, module.weight.grad)
+>>> torch.allclose(backprop.gradients[0], module.weight.grad)
 True
 """
 
@@ -243,10 +242,10 @@ class _Part:
         self,
         inputs: list[Tensor],
         buffers: _Buffers,
-        delta: Tensor,
         differentiate: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
-        """Fill the gradients of all layers, from that of the raw outputs."""
+        """Fill the gradients of all layers, from that of the raw outputs in their place."""
+        delta = buffers.outputs[-1]
         if not buffers.deltas:
             buffers.deltas = [torch.empty_like(output) for output in buffers.outputs[:-1]]
         for number in range(len(self._layers) - 1, -1, -1):
@@ -344,8 +343,8 @@ class Forward:
 class Backprop(Forward):
     """Outputs and gradients of an :class:`~skreg.modules.MLP` by hand.
 
-    Calling it fills ``module.weight.grad`` and ``module.bias.grad`` with the gradient of the
-    weighted mean loss of every member. Dropout is autograd's business.
+    Calling it fills `gradients` with those of the weighted mean loss of every member.
+    Dropout is autograd's business.
 
     Parameters
     ----------
@@ -358,13 +357,21 @@ class Backprop(Forward):
 
     def __init__(self, module: MLP, loss: Loss, readers: Sequence[int] | None = None) -> None:
         self.loss = loss
-        self._weight_gradient = torch.zeros_like(module.weight.detach())
-        self._bias_gradient = torch.zeros_like(module.bias.detach())
+        parameters = (module.weight.detach(), module.bias.detach())
+        self.gradients = tuple(torch.zeros_like(parameter) for parameter in parameters)
         self._differentiate = _DERIVATIVES[module.activation]
         super().__init__(module, readers)
 
     def _make_parts(self, readers: Sequence[int] | None, *gradients: Tensor) -> list[_Part]:
-        return super()._make_parts(readers, self._weight_gradient, self._bias_gradient)
+        return super()._make_parts(readers, *self.gradients)
+
+    def attach(self) -> None:
+        """Make the gradients those of the module's parameters, for an optimizer to read.
+
+        Once is enough, until somebody sets them to None: each call overwrites them.
+        """
+        for parameter, gradient in zip(self.module.parameters(), self.gradients, strict=True):
+            parameter.grad = gradient
 
     def __call__(
         self,
@@ -395,13 +402,9 @@ class Backprop(Forward):
                 if weights is not None and weights.ndim == 2:
                     weights = weights[part.members]
             own.copy_(buffers.raw)
-            # Not in place: a callable loss may have an expanded gradient.
-            delta = self.loss.gradient(buffers.raw, target) * buffers.share
+            # Then in place, from the raw outputs to the gradient of the mean loss.
+            delta = self.loss.gradient_(buffers.raw, target).mul_(buffers.share)
             if weights is not None:
-                delta = delta * weights.unsqueeze(-1)
-            if buffers.raw is not buffers.outputs[-1]:
-                delta = delta[0]
-            part.backward(inputs, buffers, delta, self._differentiate)
-        self.module.weight.grad = self._weight_gradient
-        self.module.bias.grad = self._bias_gradient
+                delta.mul_(weights.unsqueeze(-1))
+            part.backward(inputs, buffers, self._differentiate)
         return raw

@@ -113,7 +113,9 @@ def _exchange_module(net: RegularizedNet, module: MLP) -> None:
     net.initialize_optimizer()
     groups = zip(net.optimizer_.param_groups, optimizer.param_groups, strict=True)
     for new, old in groups:
-        new.update({name: value for name, value in old.items() if name != "params"})
+        # The new group's penalty is the same, and knows the layers of the new module.
+        kept = {k: v for k, v in old.items() if k not in ("params", "penalty")}
+        new.update(kept)
     # A scheduler among the callbacks holds the old one: that very object becomes the new.
     vars(optimizer).update(vars(net.optimizer_))
     net.optimizer_ = optimizer

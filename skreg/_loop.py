@@ -64,7 +64,6 @@ class Loop:
     listens_to_batches: Callable[[], bool]
     raw_outputs: Callable[[TensorData], Tensor]
     penalty_values: Callable[[], Tensor]
-    optimized: Callable[[], list[Tensor]]
     record: Callable[[int], None]
     set_learning_rates: Callable[[], None]
 
@@ -276,9 +275,11 @@ class Loop:
         """Take one step per batch; return the mean data loss of each member."""
         backprop, batch_size = self._backprop, self.batch_size
         assert backprop is not None
+        backprop.attach()
         # Schedulers hook into `step`; where nobody listens it is left out, with the
         # profiler range that torch opens around it.
-        take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.take_step
+        optimizer = self.optimizer_
+        take_step = optimizer.step if self.callbacks_ else optimizer.plan_steps()
         total = torch.zeros(())
         n_outputs = self.module_.n_members * self.module_.n_outputs
         for block in self._train.blocks(batch_size, self._orders(), numbers_per_row=n_outputs):
@@ -338,9 +339,7 @@ class Loop:
         assert backprop is not None
         if not with_gradients:
             return mean_losses(backprop, self._train, self.batch_size), []
-        return mean_losses_and_gradients(
-            backprop, self.optimized(), self._train, self.batch_size
-        )
+        return mean_losses_and_gradients(backprop, self._train, self.batch_size)
 
     def _fista_step(self) -> Tensor:
         return self.optimizer_.step(self._evaluate)

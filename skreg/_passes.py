@@ -5,9 +5,6 @@ Each goes batch by batch, so that the memory of the hidden layers is that of one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -51,24 +48,21 @@ def sum_of_losses(loss: Loss, raw: Tensor, y: Tensor, sample_weight: Tensor | No
 
 
 def mean_losses_and_gradients(
-    backprop: Backprop, parameters: Sequence[Tensor], data: TensorData, batch_size: int
+    backprop: Backprop, data: TensorData, batch_size: int
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the mean data loss of each member over all rows, and its gradients.
 
-    The gradients stand in the order of `parameters`, which are those of the module.
+    The gradients are those of the weights and of the biases.
     """
     total = torch.zeros(())
-    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    sums = [torch.zeros_like(gradient) for gradient in backprop.gradients]
     with torch.no_grad():
         for batch in data.batches(_full_batch_rows(data, backprop.module, batch_size)):
             raw = backprop(*batch)
             total = total + sum_of_losses(backprop.loss, raw, *batch[1:])
-            for gradient, parameter in zip(gradients, parameters, strict=True):
-                own: Any = parameter.grad
-                gradient.add_(own, alpha=raw.shape[1] / len(data))
-    for parameter in parameters:
-        parameter.grad = None
-    return total / len(data), gradients
+            for gradient, of_batch in zip(sums, backprop.gradients, strict=True):
+                gradient.add_(of_batch, alpha=raw.shape[1] / len(data))
+    return total / len(data), sums
 
 
 def _full_batch_rows(data: TensorData, module: MLP, batch_size: int) -> int:

@@ -103,3 +103,141 @@ def elastic_net_prox(point: Tensor, l1: float | Tensor, l2: float | Tensor) -> T
     tensor([-1.0000,  0.0000,  0.5000])
     """
     return shrink(soft_threshold(point, l1), l2)
+
+
+def mcp_prox(
+    point: Tensor, step: float | Tensor, alpha: float | Tensor, gamma: float | Tensor
+) -> Tensor:
+    r"""Proximal operator of the MCP: ``argmin_w ½(w − point)² + step·mcp(w)``.
+
+    The minimax concave penalty begins as alpha·|w| and is flat beyond gamma·alpha:
+
+    .. math::
+        \mathrm{mcp}(w) = α|w| - w²/(2γ) \text{ for } |w| ≤ γα, \quad γα²/2 \text{ beyond.}
+
+    Parameters
+    ----------
+    point : Tensor
+        Where to evaluate the operator.
+    step : float or Tensor broadcastable to `point`
+        Non-negative. Here the step and the strength are no simple product.
+    alpha : float or Tensor broadcastable to `point`
+        Strength, non-negative.
+    gamma : float or Tensor broadcastable to `point`
+        Where the penalty is flat, in units of alpha; positive.
+
+    Returns
+    -------
+    Tensor of the shape of `point`
+        For a step below gamma the firm threshold: soft-thresholding by step·alpha, divided
+        by 1 − step/gamma, up to gamma·alpha, and the point itself beyond. From gamma on the
+        objective is concave in between, and what is left is the hard threshold at
+        alpha·√(gamma·step).
+
+    References
+    ----------
+    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg._prox import mcp_prox
+    >>> mcp_prox(torch.tensor([0.5, 2.0, -4.0]), step=1.0, alpha=1.0, gamma=3.0)
+    tensor([ 0.0000,  1.5000, -4.0000])
+    >>> mcp_prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0, alpha=1.0, gamma=3.0)
+    tensor([ 0.,  0., -4.])
+    """
+    step, gamma = _as_tensor(step, point), _as_tensor(gamma, point)
+    size = point.abs()
+    firm = _steep_threshold(point, size, step * alpha, 1.0 - step / gamma)
+    below = firm.where(step < gamma, 0.0)
+    # gamma·alpha for a step below gamma: one root covers both kinds.
+    cut = alpha * gamma.sqrt() * torch.maximum(gamma, step).sqrt()
+    return point.where(size > cut, below)
+
+
+def scad_prox(
+    point: Tensor, step: float | Tensor, alpha: float | Tensor, a: float | Tensor
+) -> Tensor:
+    r"""Proximal operator of the SCAD: ``argmin_w ½(w − point)² + step·scad(w)``.
+
+    The smoothly clipped absolute deviation is alpha·|w| up to alpha, flat beyond a·alpha,
+    and its slope falls linearly in between.
+
+    Parameters
+    ----------
+    point : Tensor
+        Where to evaluate the operator.
+    step : float or Tensor broadcastable to `point`
+        Non-negative.
+    alpha : float or Tensor broadcastable to `point`
+        Strength, non-negative.
+    a : float or Tensor broadcastable to `point`
+        Where the penalty is flat, in units of alpha; above 1.
+
+    Returns
+    -------
+    Tensor of the shape of `point`
+        For a step below a − 1: soft-thresholding by step·alpha up to alpha·(1 + step), a
+        steeper line up to a·alpha, and the point itself beyond. From a − 1 on the steeper
+        line is a jump from the soft threshold to the point itself, where the two objectives
+        are equal: at alpha·(a + 1 + step)/2, or alpha·√(step·(a + 1)) if the soft
+        threshold is still zero there.
+
+    References
+    ----------
+    Fan & Li, "Variable selection via nonconcave penalized likelihood and its oracle
+    properties", 2001.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg._prox import scad_prox
+    >>> scad_prox(torch.tensor([0.5, 1.5, 3.0, -4.0]), step=1.0, alpha=1.0, a=3.7)
+    tensor([ 0.0000,  0.5000,  2.5882, -4.0000])
+    >>> scad_prox(torch.tensor([3.0, 4.0]), step=3.0, alpha=1.0, a=3.7)
+    tensor([0., 4.])
+    """
+    step, a = _as_tensor(step, point), _as_tensor(a, point)
+    size = point.abs()
+    smooth = step < a - 1.0
+    jump = torch.where(step < a + 1.0, 0.5 * (a + 1.0 + step), step.sqrt() * (a + 1.0).sqrt())
+    soft = soft_threshold(point, step * alpha)
+    ratio = step / (a - 1.0)
+    steep = _steep_threshold(point, size, a * ratio * alpha, 1.0 - ratio)
+    beyond = steep.where(smooth & (size <= a * alpha), point)
+    return soft.where(size <= alpha * torch.where(smooth, 1.0 + step, jump), beyond)
+
+
+def _as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
+def _steep_threshold(point: Tensor, size: Tensor, threshold: Tensor, slope: Tensor) -> Tensor:
+    """Soft-thresholding divided by `slope` in (0, 1], and never beyond the point itself.
+
+    Where the slope is not positive the value is not used, but must not warn or be NaN.
+    """
+    steep = soft_threshold(point, threshold) / slope.clamp(min=torch.finfo(point.dtype).eps)
+    return steep.clamp(-size, size)
+
+
+def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a number as a tensor of the dtype of another; a tensor as it is.
+
+    torch turns a number into a tensor in each operation that it meets, more slowly.
+    """
+    return value if isinstance(value, Tensor) else torch.scalar_tensor(value, dtype=like.dtype)
+
+
+def divide_(numerator: float | Tensor, denominator: Tensor) -> Tensor:
+    """Return numerator / denominator, written over the denominator.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg._prox import divide_
+    >>> divide_(6.0, torch.tensor([1.0, 2.0]))
+    tensor([6., 3.])
+    """
+    return torch.div(as_scalar(numerator, denominator), denominator, out=denominator)

@@ -30,7 +30,7 @@ from skreg.penalties import Penalty
 __all__ = ["joinable_key", "train_together"]
 
 #: What may differ between the members of a stack, where a penalty has it.
-_STRENGTHS = ("alpha", "l1_ratio")
+_STRENGTHS = ("alpha", "l1_ratio", "gamma", "a")
 
 
 def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | None) -> Hashable:

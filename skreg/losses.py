@@ -75,6 +75,10 @@ class Loss(ABC):
     def gradient(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return ∂ℓ/∂f, of the shape of `raw`."""
 
+    def gradient_(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Return what :meth:`gradient` does, written over `raw`."""
+        return raw.copy_(self.gradient(raw, target))
+
     def predict(self, raw: Tensor) -> Tensor:
         """Return the prediction for a raw output: the inverse link."""
         return raw
@@ -95,6 +99,9 @@ class SquaredError(Loss):
 
     def gradient(self, raw: Tensor, target: Tensor) -> Tensor:
         return raw - target
+
+    def gradient_(self, raw: Tensor, target: Tensor) -> Tensor:
+        return raw.sub_(target)
 
 
 @dataclass(frozen=True)
@@ -231,6 +238,9 @@ class Logistic(Loss):
 
     def gradient(self, raw: Tensor, target: Tensor) -> Tensor:
         return raw.sigmoid() - target
+
+    def gradient_(self, raw: Tensor, target: Tensor) -> Tensor:
+        return raw.sigmoid_().sub_(target)
 
     def predict(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()

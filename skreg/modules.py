@@ -169,6 +169,15 @@ class MLP(nn.Module):
         """Views of a tensor like `bias`, one a layer."""
         return list(flat.split_with_sizes([fan_out for _, fan_out in self._shapes], 1))
 
+    def layers_of(self, parameter: Tensor) -> list[tuple[int, int]]:
+        """Shapes (fan_in, fan_out) of the layers in `weight`; the biases as a single column.
+
+        What a penalty by groups needs to know: a group is a row of a layer.
+        """
+        if parameter is self.weight:
+            return self._shapes
+        return [(self.bias.shape[1], 1)]
+
     @torch.no_grad()
     def reset_parameters(
         self, random_state: int | np.random.RandomState | Sequence | None = None

@@ -136,7 +136,10 @@ class RegularizedNet(Loop, NeuralNet):
         penalized = self.penalized_weights()
         chosen = {id(parameter) for parameter in penalized}
         rest = [p for p in self.module_.parameters() if id(p) not in chosen]
-        groups: list[dict[str, Any]] = [{"params": penalized, "penalty": self.penalty}]
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter], "penalty": self._penalty_on(parameter)}
+            for parameter in penalized
+        ]
         if rest:
             groups.append({"params": rest, "penalty": None})
         self.optimizer_ = self.optimizer(groups)
@@ -170,7 +173,15 @@ class RegularizedNet(Loop, NeuralNet):
     def set_penalty(self, penalty: Penalty | None) -> None:
         """Change the penalty between two calls of `train_on`; the optimizer goes on."""
         self.penalty = penalty
-        self.optimizer_.param_groups[0]["penalty"] = penalty
+        groups = zip(self.penalized_weights(), self.optimizer_.param_groups, strict=False)
+        for parameter, group in groups:
+            self.optimizer_.set_penalty(group, self._penalty_on(parameter))
+
+    def _penalty_on(self, parameter: Tensor) -> Penalty | None:
+        """The penalty, knowing the layers in one of the module's parameters."""
+        if self.penalty is None:
+            return None
+        return self.penalty.for_layers(self.module_.layers_of(parameter))
 
     def move_to(self, device: str) -> None:
         """Go on with module and optimizer on another device."""
@@ -194,24 +205,22 @@ class RegularizedNet(Loop, NeuralNet):
         self.module_.eval()
         _, gradients = mean_losses_and_gradients(
             Backprop(self.module_, self.criterion_, data.readers),
-            self.optimized(),
             data.to(self.device),
             self.batch_size,
         )
         penalties = [g["penalty"] for g in self.optimizer_.param_groups for _ in g["params"]]
         with torch.no_grad():
-            return optimality_residual(self.optimized(), gradients, penalties).cpu().numpy()
-
-    def optimized(self) -> list[Tensor]:
-        return [p for group in self.optimizer_.param_groups for p in group["params"]]
+            parameters = list(self.module_.parameters())
+            return optimality_residual(parameters, gradients, penalties).cpu().numpy()
 
     def penalty_values(self) -> Tensor:
         """Return the penalty of each member at the current weights, shape (n_members,)."""
-        weights = self.penalized_weights()
-        if self.penalty is None:
-            return weights[0].new_zeros(self.module_.n_members)
+        values = self.module_.weight.new_zeros(self.module_.n_members)
         with torch.no_grad():
-            return self.penalty.value(weights)
+            for group in self.optimizer_.param_groups:
+                if group["penalty"] is not None:
+                    values = values + group["penalty"].value(group["params"])
+        return values
 
     def raw_outputs(self, data: TensorData) -> Tensor:
         """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""

@@ -38,12 +38,20 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from skreg._group_penalties import GroupPenalty
+from skreg._prox import as_scalar, divide_
 from skreg.penalties import L2, Penalty
 
 __all__ = ["ProximalAdam", "ProximalSGD", "optimality_residual"]
 
 # Private to torch, public only as a whole optimizer that would know nothing of a penalty.
 _FUSED_ADAM = getattr(torch, "_fused_adam_", None)
+
+# A tensor, since torch turns a number into one anew in every operation.
+_ONE = torch.ones(())
+
+#: A parameter, and the group whose settings move it.
+Move = tuple[Tensor, dict[str, Any]]
 
 PENALTY_METHODS = ("proximal", "subgradient", "decoupled")
 
@@ -97,11 +105,17 @@ class _PenalizedOptimizer(Optimizer):
             raise TypeError(
                 f"penalty must be a skreg.penalties.Penalty or None, got {penalty!r}."
             )
+        if penalty is not None:
+            penalty.check()
         if group["penalty_method"] == "decoupled" and not isinstance(penalty, L2 | None):
             raise ValueError(
                 f"penalty_method='decoupled' scales the weights by 1 − lr·alpha, which is an "
                 f"L2 penalty only, got {penalty}. Use penalty_method='proximal'."
             )
+
+    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
+        """Exchange the penalty of a parameter group; the state goes on."""
+        group["penalty"] = penalty
 
     # A penalty is configuration, like the network's architecture, and not state: without it
     # a state dict holds tensors and numbers alone and loads with weights_only=True.
@@ -144,27 +158,48 @@ class _PenalizedOptimizer(Optimizer):
         self.take_step()
         return loss
 
-    @torch.no_grad()
     def take_step(self) -> None:
-        """Do what :meth:`step` does, without the hooks and profiling torch puts around it."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._penalized_step(parameter, group)
+        """Do what :meth:`step` does, without the hooks and profiling torch puts around it.
 
-    def _penalized_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        penalty: Penalty | None = group["penalty"]
-        method = group["penalty_method"]
+        To be called where no gradients are recorded (``torch.no_grad``).
+        """
+        self.plan_steps()()
+
+    def plan_steps(self) -> Callable[[], None]:
+        """Return :meth:`take_step` with what it looks up looked up.
+
+        It is good for as long as the settings stay the same and gradients are written to the
+        memory in which they are now: an epoch of :class:`~skreg._loop.Loop`.
+        """
+        moves = self._moves()
+
+        def take_step() -> None:
+            for parameter, group in moves:
+                self._gradient_step(parameter, self._gradient(parameter, group), group)
+                if _is_proximal(group):
+                    self._proximal_step(parameter, group)
+
+        return take_step
+
+    def _moves(self) -> list[Move]:
+        return [
+            (parameter, group)
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+
+    def _gradient(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """The gradient, with what a penalty adds to it where that is its way."""
         gradient: Any = parameter.grad
-        if penalty is not None and method == "subgradient":
-            gradient = gradient + penalty.subgradient(parameter)
-        elif penalty is not None and method == "decoupled":
+        penalty: Penalty | None = group["penalty"]
+        if penalty is not None and group["penalty_method"] == "subgradient":
+            return gradient + penalty.subgradient(parameter)
+        if penalty is not None and group["penalty_method"] == "decoupled":
             # lr·α·w, with w before the gradient step, as AdamW takes it.
             lr = along_members(group["lr"], parameter)
             parameter.sub_(lr * penalty.subgradient(parameter))
-        self._gradient_step(parameter, gradient, group)
-        if penalty is not None and method == "proximal":
-            self._proximal_step(parameter, penalty, group)
+        return gradient
 
     @torch.no_grad()
     def copy_members(self, source: Any, members: Sequence[int]) -> None:
@@ -183,14 +218,23 @@ class _PenalizedOptimizer(Optimizer):
                     }
 
     @abstractmethod
-    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+    def _gradient_step(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
+    ) -> None:
         """Move the parameter."""
 
     @abstractmethod
-    def _proximal_step(
-        self, parameter: Tensor, penalty: Penalty, group: dict[str, Any]
-    ) -> None:
+    def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         """Apply the prox in the metric of the last gradient step."""
+
+
+def _is_proximal(group: dict[str, Any]) -> bool:
+    return group["penalty"] is not None and group["penalty_method"] == "proximal"
+
+
+def _steps_by_group(group: dict[str, Any]) -> bool:
+    """Whether Adam has one step for all weights of a group of the penalty's."""
+    return _is_proximal(group) and isinstance(group["penalty"], GroupPenalty)
 
 
 class ProximalSGD(_PenalizedOptimizer):
@@ -256,7 +300,9 @@ class ProximalSGD(_PenalizedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+    def _gradient_step(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
+    ) -> None:
         lr = along_members(group["lr"], parameter)
         momentum = along_members(group["momentum"], parameter)
         if not isinstance(momentum, Tensor) and momentum == 0:
@@ -273,14 +319,12 @@ class ProximalSGD(_PenalizedOptimizer):
             velocity = gradient + momentum * velocity
         parameter.sub_(lr * velocity)
 
-    def _proximal_step(
-        self, parameter: Tensor, penalty: Penalty, group: dict[str, Any]
-    ) -> None:
+    def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         lr = along_members(group["lr"], parameter)
         mass = self.state[parameter].get("mass", 1.0)
         if group["nesterov"]:
             mass = 1.0 + along_members(group["momentum"], parameter) * mass
-        parameter.copy_(penalty.prox(parameter, lr * mass))
+        parameter.copy_(group["penalty"].prox(parameter, lr * mass))
 
 
 class ProximalAdam(_PenalizedOptimizer):
@@ -348,51 +392,136 @@ class ProximalAdam(_PenalizedOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _gradient_step(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+    def plan_steps(self) -> Callable[[], None]:
+        every_move = self._moves()
+        moves = [move for move in every_move if not _steps_by_group(move[1])]
+        by_group = [move for move in every_move if _steps_by_group(move[1])]
+        if not moves or _FUSED_ADAM is None or not all(_alike(m, moves[0]) for m in moves):
+            return super().plan_steps()
+        # One pass over memory where _gradient_step has eight, one call for all parameters.
+        group = moves[0][1]
+        parameters = [parameter for parameter, _ in moves]
+        states = [self._state_of(parameter) for parameter in parameters]
+        means = [state["exp_avg"] for state in states]
+        squares = [state["exp_avg_sq"] for state in states]
+        counts = [state["step"] for state in states]
+        proximal = [move for move in moves if _is_proximal(move[1])]
+
+        def take_step() -> None:
+            gradients = [self._gradient(*move) for move in moves]
+            for count in counts:
+                count.add_(_ONE)
+            _FUSED_ADAM(
+                parameters,
+                gradients,
+                means,
+                squares,
+                [],
+                counts,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+            for move in proximal:
+                self._proximal_step(*move)
+            for parameter, settings in by_group:
+                self._step_by_group(parameter, parameter.grad, settings)
+
+        return take_step
+
+    def _gradient_step(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
+    ) -> None:
+        if _steps_by_group(group):
+            self._step_by_group(parameter, gradient, group)
+            return
+        state = self._state_of(parameter)
+        state["step"].add_(_ONE)
+        beta_1, beta_2 = group["betas"]
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean.lerp_(gradient, 1 - beta_1)
+        square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+        metric, scale = self._metric(parameter, group)
+        correction = 1 - beta_1 ** state["step"].item()
+        parameter.sub_(torch.div(mean, metric, out=metric).mul_(scale / correction))
+
+    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state = self.state[parameter]
         if not state:
             # On the host wherever the parameter is: reading it must not wait for the device.
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-        state["step"] += 1
+        return state
+
+    def _step_by_group(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+        """Take a gradient and a proximal step with one size for each group of weights.
+
+        The second moment is averaged over the group: the state holds that average alone.
+        """
+        penalty: GroupPenalty = group["penalty"]
+        layout, state = penalty.layout(parameter), self.state[parameter]
+        squares = layout.mean_squares(gradient)
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(squares)
+        state["step"].add_(_ONE)
         beta_1, beta_2 = group["betas"]
-        mean, square, lr = state["exp_avg"], state["exp_avg_sq"], group["lr"]
-        if _FUSED_ADAM is not None and parameter.is_cpu and not isinstance(lr, Tensor):
-            # One pass over memory for the eight below.
-            _FUSED_ADAM(
-                [parameter],
-                [gradient],
-                [mean],
-                [square],
-                [],
-                [state["step"]],
-                lr=lr,
-                beta1=beta_1,
-                beta2=beta_2,
-                weight_decay=0.0,
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
-            return
-        mean.lerp_(gradient, 1 - beta_1)
-        square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-        correction = 1 - beta_1 ** state["step"].item()
-        parameter.addcdiv_(mean, self._metric(parameter, group), value=-1 / correction)
+        mean = state["exp_avg"].lerp_(gradient, 1 - beta_1)
+        state["exp_avg_sq"].lerp_(squares, 1 - beta_2)
+        metric, scale = self._metric(parameter, group)
+        step = divide_(scale, metric)
+        moved = step / (beta_1 ** state["step"].item() - 1)
+        by_layer = zip(layout.spread(moved, parameter), layout.views(mean), strict=True)
+        for (view, own_step), own_mean in by_layer:
+            view.addcmul_(own_mean, own_step)
+        penalty.prox_by_group_(parameter, step)
 
-    def _proximal_step(
-        self, parameter: Tensor, penalty: Penalty, group: dict[str, Any]
-    ) -> None:
-        penalty.prox_in_metric_(parameter, self._metric(parameter, group))
+    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
+        before = group["penalty"] if _steps_by_group(group) else None
+        super().set_penalty(group, penalty)
+        after = group["penalty"] if _steps_by_group(group) else None
+        for parameter in group["params"]:
+            state = self.state.get(parameter)
+            if not state:
+                continue
+            square = state["exp_avg_sq"]
+            if before is not None:
+                state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+                layout = before.layout(parameter)
+                for view, values in layout.spread(square, state["exp_avg_sq"]):
+                    view.copy_(values.expand_as(view))
+            if after is not None:
+                roots = state["exp_avg_sq"].sqrt()
+                state["exp_avg_sq"] = after.layout(parameter).mean_squares(roots)
 
-    def _metric(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """One over each weight's effective step: (√v̂ + ε) / lr."""
+    def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        if not _steps_by_group(group):
+            group["penalty"].prox_in_metric_(parameter, *self._metric(parameter, group))
+
+    def _metric(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, Any]:
+        """The steps of Adam are scale / metric: lr·c and √v + ε·c, where c² corrects v."""
         state = self.state[parameter]
         correction = (1 - group["betas"][1] ** state["step"].item()) ** 0.5
-        lr, root = along_members(group["lr"], parameter), state["exp_avg_sq"].sqrt()
-        # lr inside the sum: every pass over the weights counts.
-        return root.mul_(1 / (correction * lr)).add_(group["eps"] / lr)
+        metric = state["exp_avg_sq"].sqrt()
+        metric.add_(as_scalar(group["eps"] * correction, metric))
+        return metric, along_members(group["lr"], metric) * correction
+
+
+def _alike(move: Move, other: Move) -> bool:
+    """Whether torch's fused call can move both."""
+    (parameter, group), (_, settings) = move, other
+    return parameter.is_cpu and (
+        isinstance(group["lr"], float)
+        and group["lr"] == settings["lr"]
+        and group["betas"] == settings["betas"]
+        and group["eps"] == settings["eps"]
+    )
 
 
 def optimality_residual(

@@ -15,7 +15,10 @@ TESTS = Path(__file__).parent
 # Each row may import the rows above it, and nothing beside or below.
 LAYERS = [
     {"_prox", "_data", "_progress", "_validation", "_parallel", "_device", "_callbacks"},
-    {"penalties", "losses"},
+    {"_groups", "_penalty", "losses"},
+    {"_elementwise_penalties"},
+    {"_group_penalties"},
+    {"penalties"},
     {"modules"},
     {"_backprop", "optim", "_compact"},
     {"_passes", "_fista"},
@@ -61,7 +64,10 @@ def test_only_the_net_imports_skorch():
 
 def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
-    for module in ("_prox", "penalties", "losses", "modules", "optim"):
+    for module in (
+        *("_prox", "_groups", "_penalty", "_elementwise_penalties", "_group_penalties"),
+        *("penalties", "losses", "modules", "optim"),
+    ):
         roots = {name.split(".")[0] for name in imports_of(module)}
         assert roots - set(sys.stdlib_module_names) <= {"torch", "numpy", "sklearn", "skreg"}
 
@@ -84,6 +90,9 @@ def test_every_module_is_tested(module):
     # These are tested by what stands on them.
     names += {
         "_base": ["test_estimators.py"],
+        "_groups": ["test_group_penalties.py"],
+        "_penalty": ["test_penalties.py"],
+        "_elementwise_penalties": ["test_penalties.py"],
         "_fitted": ["test_estimators.py"],
         "_regressor": ["test_estimators.py", "test_linear_limit.py"],
         "_classifier": ["test_estimators.py", "test_linear_limit.py"],

@@ -150,7 +150,7 @@ class TestRecords:
         net = make_net()
         parameters = list(net.module_.parameters())
         backprop = Backprop(net.module_, net.criterion_)
-        losses, gradients = mean_losses_and_gradients(backprop, parameters, many, 200)
+        losses, gradients = mean_losses_and_gradients(backprop, many, 200)
         expected = net.criterion_.value(net.module_(many.X), many.y).mean(1)
         expected.sum().backward()
         torch.testing.assert_close(losses, expected.detach())

@@ -8,14 +8,42 @@ from hypothesis import given
 from sklearn.base import clone
 from strategies import tensors
 
-from skreg.penalties import L1, L2, PENALTIES, ElasticNet, Penalty, make_penalty
+from skreg.penalties import (
+    L1,
+    L2,
+    MCP,
+    PENALTIES,
+    SCAD,
+    ElasticNet,
+    GroupLasso,
+    GroupMCP,
+    GroupSCAD,
+    Penalty,
+    SparseGroupLasso,
+    make_penalty,
+)
 
-KINDS = {
+CONVEX = {
     "l1": lambda alpha: L1(alpha=alpha),
     "l2": lambda alpha: L2(alpha=alpha),
     "elasticnet": lambda alpha: ElasticNet(alpha=alpha, l1_ratio=0.3),
 }
+CONCAVE = {
+    "mcp": lambda alpha: MCP(alpha=alpha, gamma=2.5),
+    "scad": lambda alpha: SCAD(alpha=alpha, a=3.0),
+}
+# Their proximal operators, whose steps are by group, have a file of their own.
+GROUPS = {
+    "group_lasso": lambda alpha: GroupLasso(alpha=alpha),
+    "sparse_group_lasso": lambda alpha: SparseGroupLasso(alpha=alpha, l1_ratio=0.3),
+    "group_mcp": lambda alpha: GroupMCP(alpha=alpha, gamma=2.5),
+    "group_scad": lambda alpha: GroupSCAD(alpha=alpha, a=3.0),
+}
+KINDS = {**CONVEX, **CONCAVE, **GROUPS}
+ELEMENTWISE = {**CONVEX, **CONCAVE}
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+every_elementwise_kind = pytest.mark.parametrize("make", ELEMENTWISE.values(), ids=ELEMENTWISE)
+every_convex_kind = pytest.mark.parametrize("make", CONVEX.values(), ids=CONVEX)
 
 
 def test_every_named_penalty_is_tested_here():
@@ -28,11 +56,11 @@ def test_subgradient_is_autograds_gradient_of_the_value_and_zero_at_zero(make, w
     # Autograd too takes 0 for the derivative of |w| at 0.
     leaf = weight.clone().requires_grad_()
     make(alpha).value([leaf]).sum().backward()
-    torch.testing.assert_close(make(alpha).subgradient(weight), leaf.grad)
+    torch.testing.assert_close(make(alpha).subgradient(weight), leaf.grad, rtol=1e-7, atol=1e-9)
     assert (make(alpha).subgradient(torch.zeros_like(weight)) == 0).all()
 
 
-@every_kind
+@every_elementwise_kind
 @given(weight=tensors(shape=(2, 3)), step=tensors(shape=(2, 3), min_value=1e-3, max_value=5.0))
 def test_prox_minimizes_the_value_in_the_metric_of_the_steps(make, weight, step):
     penalty = make(0.7)
@@ -49,7 +77,7 @@ def test_prox_minimizes_the_value_in_the_metric_of_the_steps(make, weight, step)
     assert objective(torch.zeros_like(weight)) >= best - 1e-12
 
 
-@every_kind
+@every_convex_kind
 @given(weight=tensors(shape=(2, 3)), step=tensors(shape=(2, 3), min_value=1e-3, max_value=5.0))
 def test_what_prox_moves_is_a_subgradient_at_where_it_arrives(make, weight, step):
     # Optimality of the prox: (v − w)/s is the gradient at w, or at w = 0 no larger than L1's.
@@ -92,6 +120,33 @@ def test_value_adds_up_over_tensors_of_different_shapes():
     assert L1(alpha=0.5).value(t for t in tensors_).tolist() == [11.0, 11.0]
 
 
+@pytest.mark.parametrize("concave", [MCP, SCAD, GroupMCP, GroupSCAD])
+@given(weight=tensors(shape=(1, 3, 2)), alpha=st.floats(0.01, 2), step=st.floats(0.01, 1.5))
+def test_mcp_and_scad_become_l1_where_they_are_flat_nowhere(concave, weight, alpha, step):
+    # gamma and a towards infinity.
+    convex = (GroupLasso if issubclass(concave, (GroupMCP, GroupSCAD)) else L1)(alpha)
+    limit = concave(alpha, 1e12)
+    torch.testing.assert_close(limit.value([weight]), convex.value([weight]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        limit.subgradient(weight), convex.subgradient(weight), atol=1e-6, rtol=0
+    )
+    torch.testing.assert_close(
+        limit.prox(weight, step), convex.prox(weight, step), atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize("concave", [MCP, SCAD])
+def test_large_weights_cost_no_more_and_are_not_shrunk(concave):
+    weight = torch.tensor([[10.0, 20.0]], dtype=torch.float64)
+    penalty = concave(alpha=1.0)
+    assert penalty.value([weight[:, :1]]) == penalty.value([weight[:, 1:]])
+    assert torch.equal(penalty.prox(weight, 0.5), weight)
+    assert (penalty.subgradient(weight) == 0).all()
+    # MCP: γα²/2; SCAD: α²(a + 1)/2.
+    expected = 1.5 if concave is MCP else 0.5 * 4.7
+    assert float(penalty.value([weight[:, :1]])) == pytest.approx(expected)
+
+
 @every_kind
 def test_a_penalty_is_a_scikit_learn_object(make):
     penalty = make(0.1)
@@ -102,7 +157,7 @@ def test_a_penalty_is_a_scikit_learn_object(make):
 
 @every_kind
 def test_numpy_alphas_and_integers_do(make):
-    weight = torch.ones(2, 3)
+    weight = torch.ones(2, 3, 2)
     assert torch.equal(
         make(np.array([1.0, 2.0])).prox(weight, 0.1), make([1, 2]).prox(weight, 0.1)
     )
@@ -144,3 +199,14 @@ class TestMakePenalty:
             make_penalty(L1(alpha=alpha), 1e-4, 0.5)
         with pytest.raises(ValueError, match="l1_ratio must be between 0 and 1"):
             make_penalty(ElasticNet(alpha=1.0, l1_ratio=1.5), 1e-4, 0.5)
+
+    @pytest.mark.parametrize("kind", [MCP, GroupMCP])
+    @pytest.mark.parametrize("gamma", [1.0, -3.0, np.inf, np.nan, [3.0, 0.5]])
+    def test_gamma_out_of_range_is_an_error(self, kind, gamma):
+        with pytest.raises(ValueError, match="gamma must be finite and above 1"):
+            make_penalty(kind(gamma=gamma), 0.1, 0.5)
+
+    @pytest.mark.parametrize("kind", [SCAD, GroupSCAD])
+    def test_a_out_of_range_is_an_error(self, kind):
+        with pytest.raises(ValueError, match="a must be finite and above 2"):
+            make_penalty(kind(a=2.0), 0.1, 0.5)

@@ -8,7 +8,8 @@ from hypothesis import given
 from scipy.optimize import minimize_scalar
 from strategies import tensors
 
-from skreg._prox import elastic_net_prox, shrink, soft_threshold
+from skreg._elementwise_penalties import mcp_value, scad_value
+from skreg._prox import elastic_net_prox, mcp_prox, scad_prox, shrink, soft_threshold
 
 strengths = tensors(shape=(2, 3), min_value=0.0, max_value=20.0)
 points = tensors(shape=(2, 3))
@@ -23,6 +24,17 @@ OPERATORS = {
     ),
 }
 every_operator = pytest.mark.parametrize(("prox", "g"), OPERATORS.values(), ids=OPERATORS)
+
+# Of these the step and the strength are two things, and steps may be beyond gamma.
+CONCAVE = {
+    "mcp": (mcp_prox, mcp_value, st.floats(1.01, 6)),
+    "scad": (scad_prox, scad_value, st.floats(2.01, 6)),
+}
+every_concave_operator = pytest.mark.parametrize(
+    ("prox", "penalty", "shapes"), CONCAVE.values(), ids=CONCAVE
+)
+alphas = tensors(shape=(2, 3), min_value=0.0, max_value=4.0)
+STEPS = tensors(shape=(2, 3), min_value=0.0, max_value=12.0)
 
 
 @every_operator
@@ -59,6 +71,59 @@ def test_equals_numerical_minimization(prox, g, v, s):
 def test_non_expansive_coordinate_by_coordinate(prox, g, a, b, strength):
     moved = (prox(a, strength) - prox(b, strength)).abs()
     assert (moved <= (a - b).abs() + 1e-12).all()
+
+
+@every_concave_operator
+@given(point=points, step=STEPS, alpha=alphas, data=st.data())
+def test_no_point_anywhere_is_better_under_a_concave_penalty(
+    prox, penalty, shapes, point, step, alpha, data
+):
+    shape = data.draw(shapes)
+    result = prox(point, step, alpha, shape)
+
+    def objective(w):
+        return 0.5 * (w - point) ** 2 + step * penalty(w.abs(), alpha, shape)
+
+    best = objective(result)
+    grid = torch.linspace(-12, 12, 2401, dtype=torch.float64).reshape(-1, 1, 1)
+    assert (objective(grid) >= best - 1e-9 * (1 + best)).all()
+    assert (objective(torch.zeros_like(point)) >= best - 1e-9).all()
+    assert (objective(point) >= best - 1e-9).all()
+    # Nothing is pushed past zero or away from it.
+    assert (result * point >= 0).all()
+    assert (result.abs() <= point.abs()).all()
+
+
+@every_concave_operator
+@given(point=points, alpha=alphas, data=st.data())
+def test_concave_edges(prox, penalty, shapes, point, alpha, data):
+    shape = data.draw(shapes)
+    zero = torch.zeros_like(point)
+    assert torch.equal(prox(point, 0.0, alpha, shape), point)
+    for step in (0.5, shape, shape - 1.0, shape + 1.0, 50.0):
+        assert torch.equal(prox(point, step, 0.0, shape), point)
+        assert (prox(zero, step, alpha, shape) == 0).all()
+
+
+@pytest.mark.parametrize("step", [3.0, 5.0, 100.0])
+def test_beyond_gamma_the_mcp_is_a_hard_threshold(step):
+    # DESIGN: at alpha·√(gamma·step).
+    cut = 0.7 * (3.0 * step) ** 0.5
+    point = torch.tensor([0.999 * cut, 1.001 * cut, -1.001 * cut], dtype=torch.float64)
+    result = mcp_prox(point, step, 0.7, 3.0)
+    assert torch.equal(result, point * torch.tensor([0.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_concave_huge_and_tiny_values(dtype):
+    info = torch.finfo(dtype)
+    point = torch.tensor([info.max, -info.max, info.tiny, -info.tiny, 0.0], dtype=dtype)
+    for step in (0.0, info.tiny, 1.0, 3.0, info.max / 4):
+        for prox in (mcp_prox, scad_prox):
+            result = prox(point, step, 0.7, 3.0)
+            assert result.dtype == dtype
+            assert torch.equal(result[:2], point[:2])
+            assert torch.isfinite(result).all()
 
 
 @given(point=points, strength=strengths)

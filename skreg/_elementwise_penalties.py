@@ -1,0 +1,282 @@
+"""Penalties that act on each weight by itself: L1, L2, elastic net, MCP, SCAD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skreg._penalty import Penalty, Strength, total
+from skreg._prox import (
+    divide_,
+    elastic_net_prox,
+    mcp_prox,
+    scad_prox,
+    shrink,
+    soft_threshold,
+)
+
+__all__ = ["L1", "L2", "MCP", "SCAD", "ElasticNet"]
+
+
+class L1(Penalty):
+    """L1 penalty (lasso): ``Ω(w) = Σ|w|``.
+
+    A push of constant size α towards zero, whatever the size of the weight: small weights
+    become exactly zero, so inputs drop out.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_members,), default=None
+        Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+
+    References
+    ----------
+    Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties import L1
+    >>> weight = torch.tensor([[-3.0, 0.0, 2.0]])
+    >>> L1(alpha=0.5).value([weight])
+    tensor([2.5000])
+    >>> L1(alpha=0.5).subgradient(weight)
+    tensor([[-0.5000,  0.0000,  0.5000]])
+    """
+
+    def __init__(self, alpha: Strength = None) -> None:
+        self.alpha = alpha
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return total(self._along_members("alpha", w) * w.abs() for w in weights)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return self._along_members("alpha", weight) * weight.sign()
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return soft_threshold(weight, step * self._along_members("alpha", weight))
+
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        threshold = divide_(scale * self._along_members("alpha", weight), metric)
+        soft_threshold(weight, threshold, out=weight)
+
+
+class L2(Penalty):
+    """L2 penalty (ridge, weight decay): ``Ω(w) = ½ Σ w²``.
+
+    A push in proportion to the weight: large weights feel it most, all become small and
+    even, none becomes zero. Its gradient is α·w, the ``weight_decay`` of torch's optimizers.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_members,), default=None
+        Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+
+    References
+    ----------
+    Hoerl & Kennard, "Ridge regression: biased estimation for nonorthogonal problems", 1970.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties import L2
+    >>> weight = torch.tensor([[-3.0, 0.0, 2.0]])
+    >>> L2(alpha=0.5).value([weight])
+    tensor([3.2500])
+    >>> L2(alpha=0.5).subgradient(weight)
+    tensor([[-1.5000,  0.0000,  1.0000]])
+    """
+
+    def __init__(self, alpha: Strength = None) -> None:
+        self.alpha = alpha
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return total(0.5 * self._along_members("alpha", w) * w.square() for w in weights)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return self._along_members("alpha", weight) * weight
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return shrink(weight, step * self._along_members("alpha", weight))
+
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        strength = divide_(scale * self._along_members("alpha", weight), metric)
+        weight.div_(strength.add_(1.0))
+
+
+class ElasticNet(Penalty):
+    """Elastic net: ``Ω(w) = l1_ratio·Σ|w| + (1 − l1_ratio)/2·Σ w²``.
+
+    L1 (`l1_ratio=1`) and L2 (`l1_ratio=0`) are its two ends. In between it still gives
+    exact zeros, and of correlated inputs it keeps several where L1 picks one.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_members,), default=None
+        Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+    l1_ratio : float or array-like of shape (n_members,), default=None
+        Share of L1, between 0 and 1. None takes the estimator's `l1_ratio`.
+
+    References
+    ----------
+    Zou & Hastie, "Regularization and variable selection via the elastic net", 2005.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties import ElasticNet
+    >>> ElasticNet(alpha=1.0, l1_ratio=0.5).prox(torch.tensor([[-3.0, 0.5, 2.0]]), step=1.0)
+    tensor([[-1.6667,  0.0000,  1.0000]])
+    """
+
+    def __init__(self, alpha: Strength = None, l1_ratio: Strength = None) -> None:
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+
+    def _strengths(self, weight: Tensor) -> tuple[Any, Any]:
+        alpha = self._along_members("alpha", weight)
+        l1_ratio = self._along_members("l1_ratio", weight)
+        return alpha * l1_ratio, alpha * (1.0 - l1_ratio)
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        def terms() -> Iterable[Tensor]:
+            for weight in weights:
+                l1, l2 = self._strengths(weight)
+                yield l1 * weight.abs() + 0.5 * l2 * weight.square()
+
+        return total(terms())
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        l1, l2 = self._strengths(weight)
+        return l1 * weight.sign() + l2 * weight
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        l1, l2 = self._strengths(weight)
+        return elastic_net_prox(weight, step * l1, step * l2)
+
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        l1, l2 = self._strengths(weight)
+        step = divide_(scale, metric)
+        soft_threshold(weight, l1 * step, out=weight).div_(step.mul_(l2).add_(1.0))
+
+
+def mcp_value(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
+    """MCP of a magnitude: alpha·size − size²/(2 gamma) up to gamma·alpha, constant beyond."""
+    reached = torch.minimum(size, torch.as_tensor(gamma * alpha).to(size))
+    return alpha * reached - 0.5 * reached.square() / gamma
+
+
+def mcp_slope(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
+    """Derivative of :func:`mcp_value` by a positive magnitude."""
+    return (alpha - size / gamma).clamp(min=0.0)
+
+
+def scad_value(size: Tensor, alpha: Any, a: Any) -> Tensor:
+    """SCAD of a magnitude: alpha·size, less what its slope has fallen by since alpha."""
+    reached = torch.minimum(size, torch.as_tensor(a * alpha).to(size))
+    past = (reached - alpha).clamp(min=0.0)
+    return alpha * reached - 0.5 * past.square() / (a - 1.0)
+
+
+def scad_slope(size: Tensor, alpha: Any, a: Any) -> Tensor:
+    """Derivative of :func:`scad_value` by a positive magnitude."""
+    falling = (a * alpha - size) / (a - 1.0)
+    return torch.minimum(falling.clamp(min=0.0), torch.as_tensor(alpha).to(size))
+
+
+class MCP(Penalty):
+    r"""Minimax concave penalty: L1 near zero, flat for large weights.
+
+    .. math::
+        Ω_α(w) = Σ\,p(|w|), \quad p(r) = αr - r^2/(2γ) \text{ for } r ≤ γα,
+        \quad γα^2/2 \text{ beyond}
+
+    Small weights become exactly zero as under :class:`L1`; those that stay are not shrunk.
+    The penalty is not convex: where training ends may depend on where it began.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_members,), default=None
+        Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+    gamma : float or array-like of shape (n_members,), default=3.0
+        Where the penalty is flat, in units of alpha; above 1. Towards infinity it is L1.
+
+    References
+    ----------
+    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties import MCP
+    >>> weight = torch.tensor([[4.0, -0.5, 2.0]])
+    >>> MCP(alpha=1.0).prox(weight, step=1.0)
+    tensor([[4.0000, 0.0000, 1.5000]])
+    >>> MCP(alpha=1.0).subgradient(weight)
+    tensor([[ 0.0000, -0.8333,  0.3333]])
+    """
+
+    def __init__(self, alpha: Strength = None, gamma: Strength = 3.0) -> None:
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def _parameters(self, weight: Tensor) -> tuple[Any, Any]:
+        return self._along_members("alpha", weight), self._along_members("gamma", weight)
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return total(mcp_value(w.abs(), *self._parameters(w)) for w in weights)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return weight.sign() * mcp_slope(weight.abs(), *self._parameters(weight))
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return mcp_prox(weight, step, *self._parameters(weight))
+
+
+class SCAD(Penalty):
+    r"""Smoothly clipped absolute deviation: L1 near zero, flat for large weights.
+
+    .. math::
+        Ω_α(w) = Σ\,p(|w|), \quad p'(r) = α \text{ for } r ≤ α,
+        \quad \max(aα - r, 0)/(a - 1) \text{ beyond}
+
+    As :class:`MCP`, but with the full slope of L1 up to alpha.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_members,), default=None
+        Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
+    a : float or array-like of shape (n_members,), default=3.7
+        Where the penalty is flat, in units of alpha; above 2. Towards infinity it is L1.
+
+    References
+    ----------
+    Fan & Li, "Variable selection via nonconcave penalized likelihood and its oracle
+    properties", 2001.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties import SCAD
+    >>> SCAD(alpha=1.0).prox(torch.tensor([[-4.0, 0.5, 1.5, 3.0]]), step=1.0)
+    tensor([[-4.0000,  0.0000,  0.5000,  2.5882]])
+    """
+
+    def __init__(self, alpha: Strength = None, a: Strength = 3.7) -> None:
+        self.alpha = alpha
+        self.a = a
+
+    def _parameters(self, weight: Tensor) -> tuple[Any, Any]:
+        return self._along_members("alpha", weight), self._along_members("a", weight)
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return total(scad_value(w.abs(), *self._parameters(w)) for w in weights)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return weight.sign() * scad_slope(weight.abs(), *self._parameters(weight))
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return scad_prox(weight, step, *self._parameters(weight))

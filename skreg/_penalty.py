@@ -1,0 +1,125 @@
+"""What every penalty is: a small object that owns its maths.
+
+The kinds stand in :mod:`skreg._elementwise_penalties` and :mod:`skreg._group_penalties`; all
+are imported from :mod:`skreg.penalties`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from skreg._prox import divide_
+
+__all__ = ["Penalty"]
+
+#: One number for all members, or one per member.
+Strength = float | Sequence[float] | np.ndarray | Tensor | None
+
+#: Parameters that are a Strength: what each must be, and in words.
+_RANGES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
+    "alpha": (lambda v: v >= 0, "finite and at least 0"),
+    "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
+    "gamma": (lambda v: v > 1, "finite and above 1"),
+    "a": (lambda v: v > 2, "finite and above 2"),
+}
+
+
+class Penalty(BaseEstimator, ABC):
+    """Base of all penalties: alpha·Ω over the weights it is put on.
+
+    A subclass states its Ω and gives the three methods below. Parameters are scikit-learn
+    parameters, so that ``GridSearchCV`` reaches them as ``penalty__alpha``; `alpha` is
+    required of every penalty, and ``None`` there means "take the estimator's".
+    """
+
+    alpha: Strength
+
+    @abstractmethod
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        """Return alpha·Ω summed over the weight tensors, one number per member.
+
+        Parameters
+        ----------
+        weights : iterable of Tensor of shape (n_members, ...)
+
+        Returns
+        -------
+        Tensor of shape (n_members,)
+        """
+
+    @abstractmethod
+    def subgradient(self, weight: Tensor) -> Tensor:
+        """Return the element of the subdifferential of alpha·Ω that is 0 at 0."""
+
+    @abstractmethod
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        """Return ``argmin_w ½‖w − weight‖²_{1/step} + alpha·Ω(w)``.
+
+        `step` may differ by coordinate: the norm is then the optimizer's own metric, with
+        1/step as its weights.
+        """
+
+    def prox_in_metric_(self, weight: Tensor, metric: Tensor, scale: float | Tensor) -> None:
+        """Apply the proximal operator with the step scale/metric to `weight`, in place.
+
+        What :meth:`prox` does, for an optimizer that knows its metric and not its step: a
+        penalty may save passes over the weights here, and memory by writing over `metric`.
+        """
+        weight.copy_(self.prox(weight, divide_(scale, metric)))
+
+    def for_layers(self, layers: Sequence[tuple[int, int]]) -> Self:
+        """Return the penalty as it is put on a flat tensor of layers.
+
+        Parameters
+        ----------
+        layers : sequence of (fan_in, fan_out)
+            The tensor has the shape (n_members, n_weights) and holds these matrices one
+            after the other. To a penalty that acts elementwise it is all the same.
+        """
+        return self
+
+    def check(self) -> None:
+        """Raise ValueError where a parameter is out of its range."""
+        for name, (holds, range_) in _RANGES.items():
+            value = getattr(self, name, None)
+            if value is None:
+                continue
+            on_host = value.cpu() if isinstance(value, Tensor) else value
+            values = np.asarray(on_host, dtype=float)
+            if not (np.isfinite(values).all() and holds(values).all()):
+                raise ValueError(f"{self}: {name} must be {range_}.")
+
+    def _along_members(self, name: str, weight: Tensor) -> Any:
+        """Parameter `name`, shaped to act along the leading axis of `weight`."""
+        strength = getattr(self, name)
+        if isinstance(strength, Real):
+            return strength
+        if strength is None:
+            raise ValueError(
+                f"{type(self).__name__} has no {name}: give it one, as in "
+                f"{type(self).__name__}({name}=0.01), or pass the penalty to an estimator, "
+                f"which lends it its own."
+            )
+        per_member = torch.as_tensor(strength, dtype=weight.dtype, device=weight.device)
+        if per_member.ndim == 0:
+            return per_member
+        if per_member.shape != weight.shape[:1]:
+            raise ValueError(
+                f"{type(self).__name__}.{name} has shape {tuple(per_member.shape)}, but the "
+                f"weights are a stack of {weight.shape[0]} members: give one number, or one "
+                f"per member."
+            )
+        return per_member.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Sum over all but the leading axis, then over the tensors."""
+    return torch.stack([term.reshape(term.shape[0], -1).sum(1) for term in terms]).sum(0)
