@@ -18,7 +18,7 @@ from torch import Tensor
 from skreg._backprop import Backprop
 from skreg._data import TensorData
 from skreg._passes import mean_losses_and_gradients
-from skreg._walk import Walk
+from skreg._walk import Walk, set_alphas
 
 __all__ = ["alpha_max_of_linear", "sweep_to_nothing"]
 
@@ -91,7 +91,7 @@ def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
 @torch.no_grad()
 def _leaves_zero(walk: Walk, alphas: np.ndarray, gradient: Tensor) -> np.ndarray:
     """Whether a proximal gradient step from zero weights leaves them, by member."""
-    walk.set_alphas(alphas)
+    set_alphas(walk.net, alphas)
     penalty = walk.net.optimizer_.param_groups[0]["penalty"]
     moved = penalty.prox(-_SMALL_STEP * gradient, _SMALL_STEP)
     return (moved != 0).any(1).cpu().numpy()
@@ -107,7 +107,7 @@ def sweep_to_nothing(
     alpha_first, alpha_max : ndarray of shape (n_members,)
         At which each member had lost its first feature, and its last.
     """
-    saved = walk.save()
+    saved = [parameter.detach().clone() for parameter in walk.net.module_.parameters()]
     alphas = _FAINT * loss_of_constant
     first = np.full(walk.n_members, np.nan)
     done = np.zeros(walk.n_members, dtype=bool)
@@ -121,5 +121,5 @@ def sweep_to_nothing(
         alphas = np.where(done, alphas, 2 * alphas)
     else:
         raise ValueError(_NO_ZEROS.format(walk.net.penalty))
-    walk.restore(saved, np.ones(walk.n_members, dtype=bool))
+    walk.restart(saved)
     return first, alphas

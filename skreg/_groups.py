@@ -16,6 +16,7 @@ tensor([[5., 2., 3.]])
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -59,7 +60,8 @@ class GroupLayout:
         groups = list(range(n_rows) if row_groups is None else row_groups)
         n_merged = max(groups, default=-1) + 1
         rest = [size for rows, size in self.layers[1:] for _ in range(rows)]
-        self.sizes = [row_size * groups.count(group) for group in range(n_merged)] + rest
+        counts = Counter(groups)
+        self.sizes = [row_size * counts[group] for group in range(n_merged)] + rest
         # Where every row is a group there is nothing to gather.
         self._group_of_row = None
         if row_groups is not None:

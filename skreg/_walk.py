@@ -14,7 +14,7 @@ step is cut to a third in log alpha; after a step that costs little it grows aga
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,9 @@ from torch import Tensor
 from skreg._data import TensorData
 from skreg._fista import FISTA
 from skreg.net import RegularizedNet
+from skreg.penalties import Penalty
 
-__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas"]
+__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas", "set_alphas"]
 
 _FIRST_STEP = 1.1
 # A step in log alpha after one that cost too much, and after one that cost little.
@@ -66,9 +67,11 @@ class Walk:
         self, net: RegularizedNet, rows: TensorData, *, n_steps: int, max_epochs: int | None
     ) -> None:
         self.net = net
-        self._penalty = net.penalty
         batches = -(-len(rows) // net.batch_size)
         self._n_epochs = max_epochs or -(-n_steps // batches)
+        # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
+        # nothing of the gradients to come, and members of a stack do so one by one.
+        net.initialize_optimizer()
         net.begin(rows, None, keep_best=False)
         net.module_.train()
 
@@ -78,7 +81,7 @@ class Walk:
 
     def train_at(self, alphas: np.ndarray) -> None:
         """Set each member's alpha and train; raise ValueError if that diverges."""
-        self.set_alphas(alphas)
+        set_alphas(self.net, alphas)
         if isinstance(self.net.optimizer_, FISTA):
             for _ in range(self._n_epochs):
                 self.net._train_epoch()
@@ -93,14 +96,6 @@ class Walk:
                     f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
                     f"(TransformedTargetRegressor)."
                 )
-
-    def set_alphas(self, alphas: np.ndarray) -> None:
-        penalty = copy.copy(self._penalty)
-        shared = (alphas == alphas[0]).all()
-        penalty.alpha = (
-            float(alphas[0]) if shared else self.net.module_.weight.new_tensor(alphas)
-        )
-        self.net.set_penalty(penalty)
 
     @torch.no_grad()
     def selected(self) -> np.ndarray:
@@ -129,6 +124,13 @@ class Walk:
             # Its momentum points to where nobody goes any more.
             self.net.initialize_optimizer()
 
+    def restart(self, weights: Sequence[Tensor]) -> None:
+        """Go back to these weights and biases, with an optimizer that knows nothing."""
+        with torch.no_grad():
+            for parameter, before in zip(self.net.module_.parameters(), weights, strict=True):
+                parameter.copy_(before)
+        self.net.initialize_optimizer()
+
     def _tensors(self) -> list[Tensor]:
         tensors = [parameter.detach() for parameter in self.net.module_.parameters()]
         if not isinstance(self.net.optimizer_, FISTA):
@@ -138,6 +140,23 @@ class Walk:
 
     def end(self) -> None:
         self.net.end()
+
+
+def set_alphas(net: RegularizedNet, alphas: np.ndarray) -> None:
+    """Set the strength of each member's penalty."""
+    shared = (alphas == alphas[0]).all()
+    alpha = float(alphas[0]) if shared else net.module_.weight.new_tensor(alphas)
+    net.penalty = _with_alpha(net.penalty, alpha)
+    # Not by the net's own method: the kind stays, and with it the optimizer's state.
+    for group in net.optimizer_.param_groups:
+        group["penalty"] = _with_alpha(group["penalty"], alpha)
+
+
+def _with_alpha(penalty: Penalty | None, alpha: float | Tensor) -> Penalty | None:
+    if penalty is not None:
+        penalty = copy.copy(penalty)
+        penalty.alpha = alpha
+    return penalty
 
 
 def reaching(weights: Sequence[Tensor]) -> Tensor:
@@ -208,8 +227,12 @@ def _allowed_drop(alive: np.ndarray, steps_left: np.ndarray) -> np.ndarray:
     return np.maximum(1, np.floor(np.maximum(_SHARE, even) * alive))
 
 
-def follow_alphas(walk: Walk, alphas: np.ndarray) -> list[list[Step]]:
+def follow_alphas(
+    walk: Walk, alphas: np.ndarray, check: Callable[[], None] = lambda: None
+) -> list[list[Step]]:
     """Walk along given alphas, of shape (n_alphas, n_members), ascending.
+
+    `check` is called before each of them: it may raise to end the walk.
 
     Returns
     -------
@@ -217,6 +240,7 @@ def follow_alphas(walk: Walk, alphas: np.ndarray) -> list[list[Step]]:
     """
     paths: list[list[Step]] = [[] for _ in range(walk.n_members)]
     for row in alphas:
+        check()
         walk.train_at(row)
         selected = walk.selected()
         for member, path in enumerate(paths):

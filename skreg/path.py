@@ -18,7 +18,7 @@ How the walk is done stands in :mod:`skreg._walk`, how alphas are found in
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -35,7 +35,8 @@ from skreg._base import BaseRegularizedMLP, FitJob
 from skreg._data import TensorData
 from skreg._parallel import threads_worth
 from skreg._passes import mean_losses, raw_outputs
-from skreg._walk import Step, Walk, choose_alphas, follow_alphas
+from skreg._refit import refit_steps, stack_of
+from skreg._walk import Step, Walk, choose_alphas, follow_alphas, set_alphas
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 from skreg.penalties import Penalty
@@ -103,15 +104,22 @@ class RegularizationPath:
         Returns
         -------
         estimator : estimator of the class of the path's
-            Its `alpha` is the path's (in a refitted path its penalty is None). It is
-            independent of the path.
+            Its `alpha` is the path's (in a refitted path its penalty is None), and its loss
+            curves are the path's up to here. It is independent of the path.
         """
-        step = self._steps[index]
+        number = range(len(self))[index]
+        step = self._steps[number]
         estimator = copy.deepcopy(self._template)
+        net = estimator.net_
         if estimator.penalty is not None:
             set_alpha(estimator, step.alpha)
         place(estimator, step)
-        estimator.net_.set_penalty(estimator._make_penalty())
+        net.set_penalty(estimator._make_penalty())
+        net.data_losses_ = list(self.data_loss[: number + 1, None])
+        net.penalties_ = list(self.penalty[: number + 1, None])
+        net.n_epochs_ = number + 1
+        net.validates_ = False
+        net.rewrite_history()
         estimator._publish()
         return estimator
 
@@ -200,19 +208,19 @@ def regularization_path(
             "X_val and y_val go together, and only one of them is given. Give both, or none."
         )
     template, job = prepare(estimator, X, y, sample_weight)
-    rows = job.train
-    with threads_worth(template.net_.multiplications(len(rows))):
+    net, rows = template.net_, job.train
+    with threads_worth(net.multiplications(len(rows))):
+        if starts_dense(template):
+            train_dense(net, job)
+        walk = walk_from(net, rows, template, epochs_per_alpha)
         if isinstance(alphas, Integral):
-            walk = make_walk(template, job, epochs_per_alpha)
-            steps = visit(walk, job.train, int(alphas), eps)[0]
+            steps = visit(walk, rows, int(alphas), eps)[0]
         else:
-            grid = check_alphas(alphas)
-            walk = make_walk(template, job, epochs_per_alpha)
-            steps = follow_alphas(walk, grid[:, None])[0]
+            steps = follow_alphas(walk, check_alphas(alphas)[:, None])[0]
         walk.end()
         path = summarize(template, steps, rows, X_val, y_val)
         if refit:
-            path = refitted(path, rows, X_val, y_val)
+            path = replace(path, refitted=refit_path(path, rows, X_val, y_val))
     return path
 
 
@@ -240,36 +248,43 @@ def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[
     net = walk.net
     rows = rows.to(net.device)
     if not net.module_.hidden_layer_sizes:
-        # Convex or nearly: nothing goes in one fell swoop, and there is no dense start.
+        # Nothing goes all at once here: the grid of a lasso's path does.
+        weights = [parameter.detach().clone() for parameter in net.module_.parameters()]
         alpha_max = alpha_max_of_linear(walk, rows)
-        net.initialize_optimizer()
+        walk.restart(weights)
         return follow_alphas(walk, np.geomspace(eps * alpha_max, alpha_max, n_alphas))
     alpha_first, alpha_max = sweep_to_nothing(walk, loss_of_constant(net))
     # Not from where nothing goes for long. The sweep was in a hurry, and late.
     return choose_alphas(walk, np.maximum(eps * alpha_max, alpha_first / _LATE), n_alphas)
 
 
-def train_dense(template: BaseRegularizedMLP, job: FitJob) -> None:
+def starts_dense(template: BaseRegularizedMLP) -> bool:
+    """Whether a path begins with the network without its penalty.
+
+    A convex problem that is solved to a tolerance has one answer, wherever it begins.
+    """
+    return bool(template.net_.module_.hidden_layer_sizes) or template.solver != "fista"
+
+
+def train_dense(net: RegularizedNet, job: FitJob) -> None:
     """Train the net without its penalty, by the estimator's own rules."""
-    net = template.net_
     penalty = net.penalty
     net.set_penalty(None)
     net.train_on(job.train, job.valid)
     net.set_penalty(penalty)
-    net.progress.learning_rates = net.progress.learning_rate_init.copy()
-    net.set_learning_rates()
 
 
-def make_walk(
-    template: BaseRegularizedMLP, job: FitJob, epochs_per_alpha: int | None
+def walk_from(
+    net: RegularizedNet,
+    rows: TensorData,
+    template: BaseRegularizedMLP,
+    epochs_per_alpha: int | None = None,
 ) -> Walk:
-    """Return the template's network at its start."""
-    if template.net_.module_.hidden_layer_sizes:
-        train_dense(template, job)
+    """Return a walk of trained networks, by the rules of the estimator."""
     fista = template.solver == "fista"
     return Walk(
-        template.net_,
-        job.train,
+        net,
+        rows,
         n_steps=_STEPS_PER_ALPHA,
         max_epochs=template.max_iter if fista else epochs_per_alpha,
     )
@@ -322,8 +337,7 @@ def summarize(
             raw = raw_outputs(module, held_out, net.device)
             scores.append(template._score_raw(y_val, None, raw))
     for step in steps:
-        set_alpha(template, step.alpha)
-        net.set_penalty(template._make_penalty())
+        set_alphas(net, np.array([step.alpha]))
         place(template, step)
         penalties.append(net.penalty_values().double().cpu().numpy()[0])
         zeros.append(template.sparsity_)
@@ -344,18 +358,12 @@ def summarize(
     )
 
 
-def stack_of(module: MLP, steps: list[Step]) -> MLP:
-    """Return a stack of networks, one for each of these steps."""
-    stack = MLP(
-        module.n_features,
-        module.hidden_layer_sizes,
-        module.n_outputs,
-        activation=module.activation,
-        dropout=module.dropout,
-        n_members=len(steps),
-        random_state=0,  # drawn and written over
-        dtype=module.weight.dtype,
-    ).to(module.weight.device)
-    stack.weight.copy_(torch.stack([step.weight for step in steps]))
-    stack.bias.copy_(torch.stack([step.bias for step in steps]))
-    return stack.eval()
+def refit_path(
+    path: RegularizationPath, rows: TensorData, X_val: Any, y_val: Any
+) -> RegularizationPath:
+    """Return the path with every support trained without the penalty."""
+    template = copy.deepcopy(path._template)
+    steps = refit_steps(template.net_, path._steps, rows)
+    template.penalty = None
+    template.net_.set_penalty(None)
+    return summarize(template, steps, rows, X_val, y_val)
