@@ -10,6 +10,7 @@ array([False, False,  True,  True])
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._mlp_cv import RegularizedMLPClassifierCV, RegularizedMLPRegressorCV
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 from skreg.path import RegularizationPath, regularization_path
@@ -17,7 +18,9 @@ from skreg.path import RegularizationPath, regularization_path
 __all__ = [
     "RegularizationPath",
     "RegularizedMLPClassifier",
+    "RegularizedMLPClassifierCV",
     "RegularizedMLPRegressor",
+    "RegularizedMLPRegressorCV",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",

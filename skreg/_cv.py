@@ -17,9 +17,10 @@ from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skreg._base import BaseRegularizedMLP
+from skreg._base import BaseRegularizedMLP, solver_is_stochastic
 from skreg._folds import Fold, choose, score_folds, stack_walk
 from skreg._parallel import threads_worth
 from skreg._validation import densify, private_random_state
@@ -28,6 +29,12 @@ from skreg.path import check_alphas, starts_dense, summarize, train_dense, visit
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty
 
 __all__ = ["PathCV"]
+
+
+def _can_go_on(estimator: PathCV) -> bool:
+    if not estimator.__sklearn_is_fitted__():
+        raise AttributeError("partial_fit goes on at the alpha that fit chose: call fit first.")
+    return solver_is_stochastic(estimator)
 
 
 class PathCV(BaseRegularizedMLP):
@@ -68,6 +75,24 @@ class PathCV(BaseRegularizedMLP):
     @abstractmethod
     def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
         """The plain estimator with these parameters."""
+
+    @available_if(_can_go_on)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> PathCV:
+        """Train for one epoch on these samples, at the alpha that `fit` chose.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Relative to the other samples of the same call.
+
+        Returns
+        -------
+        self : PathCV
+        """
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
 
     def _make_penalty(self) -> Penalty | None:
         l1_ratio = vars(self).get("l1_ratio_", DEFAULT_L1_RATIO)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from skreg.optim import along_members, optimality_residual, prox_step
+from skreg.penalties import Penalty
 
 __all__ = ["FISTA"]
 
@@ -81,6 +82,10 @@ class FISTA(Optimizer):
         self._loss: Tensor | None = None
         #: Evaluations of each member's loss so far, what `max_fun` bounds.
         self.n_evaluations = np.zeros(n_members, dtype=int)
+
+    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
+        """Exchange the penalty of a parameter group; the state goes on."""
+        group["penalty"] = penalty
 
     @property
     def _penalties(self) -> list[Any]:

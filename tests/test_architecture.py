@@ -28,7 +28,12 @@ LAYERS = [
     {"_fitted"},
     {"_base"},
     {"_regressor", "_classifier", "_nesting", "_schedule"},
-    {"model_selection"},
+    {"model_selection", "_walk", "datasets"},
+    {"_alpha_max", "_refit"},
+    {"path"},
+    {"_folds"},
+    {"_cv"},
+    {"_mlp_cv"},
     {"__init__"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
@@ -105,5 +110,11 @@ def test_every_module_is_tested(module):
         "_device": ["test_net.py"],
         "_schedule": ["test_stack.py"],
         "_nesting": ["test_model_selection.py"],
+        "_walk": ["test_path.py"],
+        "_alpha_max": ["test_path.py"],
+        "_refit": ["test_path.py"],
+        "_folds": ["test_path_cv.py"],
+        "_cv": ["test_path_cv.py"],
+        "_mlp_cv": ["test_path_cv.py"],
     }.get(module, [])
     assert any((TESTS / name).exists() for name in names)
