@@ -9,13 +9,11 @@ trained once more without the penalty.
     python benchmarks/paths.py [--quick] [--seeds N] [--sets NAME ...] [--mice FILE]
 """
 
-import argparse
 import time
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
@@ -100,7 +98,9 @@ def path_lassonet(split, seed=0):
     curve = Curve(seconds, [], [])
     for item in path:
         model.load(item.state_dict)
-        predictions = np.asarray(model.predict(split.X_test)).reshape(len(split.y_test), -1)[:, 0]
+        predictions = np.asarray(model.predict(split.X_test)).reshape(len(split.y_test), -1)[
+            :, 0
+        ]
         curve.n_features.append(int(item.selected.sum()))
         curve.scores.append(split.score(predictions))
     return curve

@@ -97,9 +97,7 @@ def _leaves_zero(walk: Walk, alphas: np.ndarray, gradient: Tensor) -> np.ndarray
     return (moved != 0).any(1).cpu().numpy()
 
 
-def sweep_to_nothing(
-    walk: Walk, loss_of_constant: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Double alpha until no member has a feature left, then put the weights back.
 
     Returns

@@ -16,7 +16,7 @@ from joblib import effective_n_jobs
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -116,7 +116,9 @@ class PathCV(BaseRegularizedMLP):
             )
         own = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "l1_ratio")
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
-        plain = self._plain({**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed})
+        plain = self._plain(
+            {**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed}
+        )
         if len(self._ratios()) > 1 and not hasattr(plain._make_penalty(), "l1_ratio"):
             raise ValueError(
                 f"l1_ratio is a list, but penalty={self.penalty!r} has no l1_ratio. Give one "

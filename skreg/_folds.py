@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils import _safe_indexing
 
 from skreg._base import BaseRegularizedMLP, FitJob
@@ -95,9 +94,11 @@ def stack_walk(
     if len(members) == 1:
         return walk_from(members[0], tables[0], template), tables[0]
     joined, data, _ = join(members, tables, [None] * len(members))
-    joined.data_losses_ = [np.concatenate([m.data_losses_[0] for m in members])] if all(
-        m.data_losses_ for m in members
-    ) else []
+    joined.data_losses_ = (
+        [np.concatenate([m.data_losses_[0] for m in members])]
+        if all(m.data_losses_ for m in members)
+        else []
+    )
     return walk_from(joined, data, template), data
 
 
@@ -140,7 +141,8 @@ def score_folds(
     for group in by_size.values():
         n_parts = min(n_threads, len(group))
         parts += [
-            [group[i] for i in numbers] for numbers in np.array_split(range(len(group)), n_parts)
+            [group[i] for i in numbers]
+            for numbers in np.array_split(range(len(group)), n_parts)
         ]
     scores = np.empty((*alphas.shape, len(folds)))
 
@@ -168,9 +170,7 @@ def score_folds(
     return scores
 
 
-def choose(
-    alphas: np.ndarray, scores: np.ndarray, selection: str
-) -> tuple[int, int]:
+def choose(alphas: np.ndarray, scores: np.ndarray, selection: str) -> tuple[int, int]:
     """Return the indices (ratio, alpha) of the choice.
 
     Parameters
@@ -184,9 +184,7 @@ def choose(
     """
     means = scores.mean(2)
     means = np.where(np.isnan(means), -np.inf, means)
-    ratio, best = max(
-        np.ndindex(means.shape), key=lambda cell: (means[cell], alphas[cell])
-    )
+    ratio, best = max(np.ndindex(means.shape), key=lambda cell: (means[cell], alphas[cell]))
     if selection == "min":
         return ratio, best
     n_folds = scores.shape[2]

@@ -37,7 +37,6 @@ from skreg._parallel import threads_worth
 from skreg._passes import mean_losses, raw_outputs
 from skreg._refit import refit_steps, stack_of
 from skreg._walk import Step, Walk, choose_alphas, follow_alphas, set_alphas
-from skreg.modules import MLP
 from skreg.net import RegularizedNet
 from skreg.penalties import Penalty
 
@@ -226,7 +225,9 @@ def regularization_path(
 
 def check_alphas(alphas: Any) -> np.ndarray:
     """Return the alphas of an array, ascending and distinct."""
-    grid = np.unique(check_array(alphas, ensure_2d=False, dtype=np.float64, input_name="alphas"))
+    grid = np.unique(
+        check_array(alphas, ensure_2d=False, dtype=np.float64, input_name="alphas")
+    )
     if grid.ndim != 1 or (grid < 0).any():
         raise ValueError(f"alphas must be numbers of at least 0, got {alphas!r}.")
     return grid

@@ -7,9 +7,7 @@ from skreg.datasets import make_sparse_classification, make_sparse_regression
 
 
 def test_the_target_depends_on_the_support_alone():
-    X, y, support = make_sparse_regression(
-        4000, 12, n_informative=4, noise=0.0, random_state=0
-    )
+    X, y, support = make_sparse_regression(4000, 12, n_informative=4, noise=0.0, random_state=0)
     assert support.sum() == 4
     assert y.std() == pytest.approx(1.0)
     # A flexible model on the support explains the target, on the rest it explains nothing.
@@ -22,7 +20,9 @@ def test_the_target_depends_on_the_support_alone():
 
 
 def test_noise_and_correlation_are_what_they_are_called():
-    X, y, _ = make_sparse_regression(20_000, 6, n_informative=2, correlation=0.7, random_state=1)
+    X, y, _ = make_sparse_regression(
+        20_000, 6, n_informative=2, correlation=0.7, random_state=1
+    )
     measured = np.corrcoef(X.T)
     np.testing.assert_allclose(np.diag(measured, 1), 0.7, atol=0.03)
     np.testing.assert_allclose(np.diag(measured, 2), 0.49, atol=0.03)

@@ -41,9 +41,7 @@ def net(**parameters):
 @pytest.fixture(scope="module")
 def path():
     X, y = kinked_data()
-    return regularization_path(
-        net(), X, y, alphas=40, X_val=X[:50], y_val=y[:50], refit=True
-    )
+    return regularization_path(net(), X, y, alphas=40, X_val=X[:50], y_val=y[:50], refit=True)
 
 
 # ---------------------------------------------------------------------- linear models
@@ -80,7 +78,8 @@ def test_alpha_max_of_a_linear_model_is_the_formula_and_no_larger(l1_ratio):
     assert alpha_max == pytest.approx(formula, rel=1e-7)
     # Bracketed both ways.
     above, below = (
-        clone(estimator).set_params(alpha=alpha_max * factor).fit(X, y) for factor in (1.001, 0.99)
+        clone(estimator).set_params(alpha=alpha_max * factor).fit(X, y)
+        for factor in (1.001, 0.99)
     )
     assert above.selected_features_.sum() == 0
     assert below.selected_features_.sum() == 1
@@ -162,7 +161,9 @@ def test_refits_keep_the_support_and_lower_the_loss(path):
     refitted = path.refitted
     np.testing.assert_array_equal(refitted.alphas, path.alphas)
     first_of_support = np.r_[True, (path.selected[1:] != path.selected[:-1]).any(1)]
-    assert (refitted.data_loss[first_of_support] <= path.data_loss[first_of_support] + 1e-3).all()
+    assert (
+        refitted.data_loss[first_of_support] <= path.data_loss[first_of_support] + 1e-3
+    ).all()
     assert (refitted.data_loss < path.data_loss - 1e-3).any()
     assert not (refitted.selected & ~path.selected).any()
     for index in np.flatnonzero(path.n_features == 2)[:1]:
