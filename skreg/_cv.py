@@ -1,8 +1,8 @@
 """Cross-validation of alpha along paths: what the two estimators share.
 
 A path on all rows, one for each l1_ratio, finds the alphas that matter. Then every fold walks
-along them, and the scores on the rows that were left out choose. The network at that alpha on the
-path of all rows is the answer: it was trained as those that were judged.
+along them, and the scores on the rows that were left out choose. The network at that alpha, on
+the path of all rows, is the answer: it was trained as those that were judged.
 """
 
 from __future__ import annotations
