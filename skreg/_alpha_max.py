@@ -67,9 +67,7 @@ def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
 
     def evaluate() -> Tensor:
         nonlocal gradients
-        losses, gradients = mean_losses_and_gradients(
-            backprop, [module.weight, module.bias], rows, walk.net.batch_size
-        )
+        losses, gradients = mean_losses_and_gradients(backprop, rows, walk.net.batch_size)
         module.bias.grad = gradients[1]
         return losses.sum()
 

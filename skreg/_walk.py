@@ -74,6 +74,10 @@ class Walk:
         net.initialize_optimizer()
         net.begin(rows, None, keep_best=False)
         net.module_.train()
+        # All rows are one batch, and no callback or dropout asks for more.
+        self._batch = None
+        if net._train_epoch == net._by_hand_epoch and net.batch_size >= len(rows):
+            self._batch = next(net._train.batches(len(rows)))
 
     @property
     def n_members(self) -> int:
@@ -87,15 +91,30 @@ class Walk:
                 self.net._train_epoch()
                 if self.net._fista_converged().all():
                     break
+            return
+        if self._batch is not None:
+            self._take_steps(*self._batch)
         else:
             for _ in range(self._n_epochs):
-                losses = self.net._train_epoch()
-            if not torch.isfinite(losses).all():
-                raise ValueError(
-                    f"Training diverged on the path at alpha={alphas.max():.3g}. Lower "
-                    f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
-                    f"(TransformedTargetRegressor)."
-                )
+                self.net._train_epoch()
+        if not torch.isfinite(self.net.module_.weight.detach().sum()):
+            raise ValueError(
+                f"Training diverged on the path at alpha={alphas.max():.3g}. Lower "
+                f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
+                f"(TransformedTargetRegressor)."
+            )
+
+    @torch.no_grad()
+    def _take_steps(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> None:
+        """Epochs of a single batch, without what an epoch sets up and nobody reads here."""
+        backprop = self.net._backprop
+        assert backprop is not None
+        backprop.attach()
+        take_step = self.net.optimizer_.plan_steps()
+        raw = backprop.new_outputs(X)
+        for _ in range(self._n_epochs):
+            backprop(X, y, sample_weight, raw)
+            take_step()
 
     @torch.no_grad()
     def selected(self) -> np.ndarray:
