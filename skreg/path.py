@@ -252,8 +252,12 @@ def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[
         # Nothing goes all at once here: the grid of a lasso's path does.
         weights = [parameter.detach().clone() for parameter in net.module_.parameters()]
         alpha_max = alpha_max_of_linear(walk, rows)
+        # Which leaves the constant, the answer at alpha_max itself.
+        selected = walk.selected()
+        ends = [walk.step(m, alpha_max[m], selected[m]) for m in range(walk.n_members)]
         walk.restart(weights)
-        return follow_alphas(walk, np.geomspace(eps * alpha_max, alpha_max, n_alphas))
+        paths = follow_alphas(walk, np.geomspace(eps * alpha_max, alpha_max, n_alphas)[:-1])
+        return [[*path, end] for path, end in zip(paths, ends, strict=True)]
     alpha_first, alpha_max = sweep_to_nothing(walk, loss_of_constant(net))
     # Not from where nothing goes for long. The sweep was in a hurry, and late.
     return choose_alphas(walk, np.maximum(eps * alpha_max, alpha_first / _LATE), n_alphas)
