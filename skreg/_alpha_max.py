@@ -29,6 +29,7 @@ _SMALL_STEP = 1e-3
 # A sweep begins where the penalty is this small a share of the loss of a constant.
 _FAINT = 1e-5
 _MAX_DOUBLINGS = 60
+_SPELLS = 2
 
 
 def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
@@ -108,7 +109,7 @@ def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarr
     first = np.full(walk.n_members, np.nan)
     done = np.zeros(walk.n_members, dtype=bool)
     for _ in range(_MAX_DOUBLINGS):
-        walk.train_at(alphas)
+        walk.train_at(alphas, _SPELLS)
         selected = walk.selected()
         first = np.where(np.isnan(first) & ~selected.all(1), alphas, first)
         done |= ~selected.any(1)

@@ -159,7 +159,10 @@ class PathCV(BaseRegularizedMLP):
                 Fold.of(number, self._make_fold(full, seed), data, split)
                 for number, split in enumerate(splits)
             ]
-            scores = score_folds(folds, nets, alphas, scorer, effective_n_jobs(self.n_jobs))
+            stays = [max(step.n_spells for step in steps) for steps in zip(*paths, strict=True)]
+            scores = score_folds(
+                folds, nets, alphas, stays, scorer, effective_n_jobs(self.n_jobs)
+            )
             ratio, number = choose(alphas, scores, self.selection)
             path = summarize(plains[ratio], paths[ratio], job.train, None, None)
         fitted = path.estimator_at(number)

@@ -125,10 +125,11 @@ def score_folds(
     folds: Sequence[Fold],
     ratios: Sequence[RegularizedNet],
     alphas: np.ndarray,
+    stays: Sequence[int],
     scorer: Callable[..., float] | None,
     n_threads: int,
 ) -> np.ndarray:
-    """Walk every fold along alphas of shape (n_ratios, n_alphas).
+    """Walk every fold along alphas of shape (n_ratios, n_alphas), and stay as long at each.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def score_folds(
             ratios,
             template,
         )
-        paths = follow_alphas(walk, np.tile(alphas.T, (1, len(part))), check)
+        paths = follow_alphas(walk, np.tile(alphas.T, (1, len(part))), stays, check)
         walk.end()
         for place_, fold in enumerate(part):
             for ratio in range(len(ratios)):

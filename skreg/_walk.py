@@ -6,9 +6,10 @@ before and trains for a few epochs. :class:`Walk` takes the steps and takes them
 :func:`choose_alphas` decides how long they are, for every member of the stack by itself.
 
 The alphas are not on a grid, since nobody knows beforehand where features go. A step starts at
-×1.1. Where it costs more than a tenth of the features (or what it takes to come to an end in
-the steps that are left, if that is more) the weights from before are put back and the
-step is cut to a third in log alpha; after a step that costs little it grows again.
+×1.1, and a stay at an alpha ends when a feature goes, or after a while. Where more than a tenth
+of the features go at once (or more than it takes to come to an end in the steps that are left,
+if that is more) the weights from before are put back and the step is cut to a third in log
+alpha; after a stay without losses it grows again.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from skreg.penalties import Penalty
 
 __all__ = ["Step", "Walk", "choose_alphas", "follow_alphas", "set_alphas"]
 
+_STEPS_IN_SPELL = 10
 _FIRST_STEP = 1.1
-# A step in log alpha after one that cost too much, and after one that cost little.
-_CUT, _GROW = 1 / 3, 2.0
+# A step in log alpha after one that cost too much, and after one that cost nothing.
+_CUT, _GROW = 1 / 3, 1.4
 _SMALLEST_STEP, _LONGEST_STEP = np.log(1.002), np.log(1.25)
 # Share of the features that may go at once.
 _SHARE = 0.1
-# Steps that may be taken back, as a share of those that are kept.
-_RETRIES = 1.0
+# Spells that may be taken back, as a multiple of the alphas asked for.
+_RETRIES = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,29 +48,34 @@ class Step:
     weight: Tensor
     bias: Tensor
     selected: np.ndarray
+    #: How long it has trained there, in spells of a walk.
+    n_spells: int
 
 
 class Walk:
     """A stack of trained networks, and the rows they walk on.
+
+    Time is counted in spells: as many epochs as take `_STEPS_IN_SPELL` gradient steps. A
+    solver that takes all rows at once goes on to its tolerance in each.
 
     Parameters
     ----------
     net : RegularizedNet
         Trained; its penalty has a single `alpha`, which is what changes.
     rows : TensorData
-    n_steps : int
-        Gradient steps at each alpha, at least: the epochs are as many as that takes. A solver
-        that takes all rows at once goes on to its tolerance instead.
-    max_epochs : int
-        Most epochs at an alpha.
+    longest_stay : int
+        Spells at an alpha where nothing happens.
+    max_iter : int
+        Most iterations at an alpha of a solver that goes on to its tolerance.
     """
 
     def __init__(
-        self, net: RegularizedNet, rows: TensorData, *, n_steps: int, max_epochs: int | None
+        self, net: RegularizedNet, rows: TensorData, *, longest_stay: int, max_iter: int
     ) -> None:
         self.net = net
-        batches = -(-len(rows) // net.batch_size)
-        self._n_epochs = max_epochs or -(-n_steps // batches)
+        self.longest_stay = longest_stay
+        self._max_iter = max_iter
+        self._n_epochs = -(-_STEPS_IN_SPELL // -(-len(rows) // net.batch_size))
         # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
         # nothing of the gradients to come, and members of a stack do so one by one.
         net.initialize_optimizer()
@@ -83,19 +90,20 @@ class Walk:
     def n_members(self) -> int:
         return self.net.module_.n_members
 
-    def train_at(self, alphas: np.ndarray) -> None:
+    def train_at(self, alphas: np.ndarray, n_spells: int) -> None:
         """Set each member's alpha and train; raise ValueError if that diverges."""
         set_alphas(self.net, alphas)
         if isinstance(self.net.optimizer_, FISTA):
-            for _ in range(self._n_epochs):
+            for _ in range(self._max_iter):
                 self.net._train_epoch()
                 if self.net._fista_converged().all():
                     break
             return
+        n_epochs = n_spells * self._n_epochs
         if self._batch is not None:
-            self._take_steps(*self._batch)
+            self._take_steps(n_epochs, *self._batch)
         else:
-            for _ in range(self._n_epochs):
+            for _ in range(n_epochs):
                 self.net._train_epoch()
         if not torch.isfinite(self.net.module_.weight.detach().sum()):
             raise ValueError(
@@ -105,14 +113,16 @@ class Walk:
             )
 
     @torch.no_grad()
-    def _take_steps(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> None:
+    def _take_steps(
+        self, n_steps: int, X: Tensor, y: Tensor, sample_weight: Tensor | None
+    ) -> None:
         """Epochs of a single batch, without what an epoch sets up and nobody reads here."""
         backprop = self.net._backprop
         assert backprop is not None
         backprop.attach()
         take_step = self.net.optimizer_.plan_steps()
         raw = backprop.new_outputs(X)
-        for _ in range(self._n_epochs):
+        for _ in range(n_steps):
             backprop(X, y, sample_weight, raw)
             take_step()
 
@@ -121,13 +131,14 @@ class Walk:
         """Which features reach an output, shape (n_members, n_features)."""
         return reaching(self.net.module_.weights).cpu().numpy()
 
-    def step(self, member: int, alpha: float, selected: np.ndarray) -> Step:
+    def step(self, member: int, alpha: float, selected: np.ndarray, n_spells: int) -> Step:
         module = self.net.module_
         return Step(
             float(alpha),
             module.weight.detach()[member].clone(),
             module.bias.detach()[member].clone(),
             selected,
+            n_spells,
         )
 
     def save(self) -> list[Tensor]:
@@ -190,7 +201,7 @@ def reaching(weights: Sequence[Tensor]) -> Tensor:
     return reach
 
 
-def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list:
+def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Step]]:
     """Walk from `start` until no feature is left, in about `n_alphas` steps a member.
 
     Parameters
@@ -207,35 +218,37 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list:
     n_members = walk.n_members
     paths: list[list[Step]] = [[] for _ in range(n_members)]
     log_step = np.full(n_members, np.log(_FIRST_STEP))
-    alphas = start.astype(float)
+    alphas, last = start.astype(float), start.astype(float)
     alive = walk.selected().sum(1)
-    retries = np.zeros(n_members)
+    stays, retries = np.zeros(n_members, dtype=int), np.zeros(n_members, dtype=int)
     done = np.zeros(n_members, dtype=bool)
-    last = np.full(n_members, np.nan)
     while not done.all():
         saved = walk.save()
-        walk.train_at(alphas)
+        walk.train_at(alphas, 1)
         selected = walk.selected()
         left = selected.sum(1)
-        so_far = np.array([len(path) for path in paths])
-        allowed = _allowed_drop(alive, n_alphas - so_far)
-        too_many = alive - left > allowed
-        back = too_many & (log_step > _SMALLEST_STEP) & (so_far > 0) & ~done
+        stays += 1
+        dropped = alive - left
+        steps_left = n_alphas - np.array([len(path) for path in paths])
+        allowed = _allowed_drop(alive, steps_left)
+        back = (dropped > allowed) & (log_step > _SMALLEST_STEP) & ~done
         back &= retries < _RETRIES * n_alphas
-        kept = ~back & ~done
         if back.any():
             walk.restore(saved, back)
             retries += back
+        # A stay ends when features go, or when it was long enough.
+        kept = ~back & ~done & ((dropped > 0) | (stays >= walk.longest_stay))
         for member in np.flatnonzero(kept):
-            paths[member].append(walk.step(member, alphas[member], selected[member]))
+            step = walk.step(member, alphas[member], selected[member], stays[member])
+            paths[member].append(step)
         last = np.where(kept, alphas, last)
-        dropped = alive - left
-        alive = np.where(kept, left, alive)
+        alive = np.where(back, alive, left)
         done |= kept & (alive == 0)
-        # A step that cost nothing may be longer than one that cost what is allowed.
-        grown = np.where(2 * dropped <= allowed, _GROW * log_step, log_step)
-        log_step = np.where(back, _CUT * log_step, np.minimum(grown, _LONGEST_STEP))
-        alphas = np.where(done, alphas, last * np.exp(log_step))
+        calm = kept & (dropped <= 0)
+        log_step = np.where(back, _CUT * log_step, np.where(calm, _GROW * log_step, log_step))
+        log_step = np.minimum(log_step, _LONGEST_STEP)
+        stays = np.where(kept | back, 0, stays)
+        alphas = np.where((kept | back) & ~done, last * np.exp(log_step), alphas)
     return paths
 
 
@@ -247,21 +260,34 @@ def _allowed_drop(alive: np.ndarray, steps_left: np.ndarray) -> np.ndarray:
 
 
 def follow_alphas(
-    walk: Walk, alphas: np.ndarray, check: Callable[[], None] = lambda: None
+    walk: Walk,
+    alphas: np.ndarray,
+    stays: Sequence[int] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> list[list[Step]]:
-    """Walk along given alphas, of shape (n_alphas, n_members), ascending.
+    """Walk along given alphas.
 
-    `check` is called before each of them: it may raise to end the walk.
+    Parameters
+    ----------
+    walk : Walk
+    alphas : ndarray of shape (n_alphas, n_members)
+        Ascending.
+    stays : sequence of int of length n_alphas, default=None
+        How long to stay at each; None is as long as a walk stays where nothing happens.
+    check : callable
+        Called before each alpha; may raise to end the walk.
 
     Returns
     -------
     list of list of Step, one list per member
     """
+    if stays is None:
+        stays = [walk.longest_stay] * len(alphas)
     paths: list[list[Step]] = [[] for _ in range(walk.n_members)]
-    for row in alphas:
+    for row, stay in zip(alphas, stays, strict=True):
         check()
-        walk.train_at(row)
+        walk.train_at(row, stay)
         selected = walk.selected()
         for member, path in enumerate(paths):
-            path.append(walk.step(member, row[member], selected[member]))
+            path.append(walk.step(member, row[member], selected[member], stay))
     return paths

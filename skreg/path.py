@@ -42,8 +42,8 @@ from skreg.penalties import Penalty
 
 __all__ = ["RegularizationPath", "regularization_path"]
 
-# Gradient steps at each alpha: epochs are as many as that takes.
-_STEPS_PER_ALPHA = 20
+# Spells of 10 gradient steps at an alpha where nothing happens.
+_LONGEST_STAY = 5
 # A path begins at this fraction of the alpha at which a sweep lost its first feature.
 _LATE = 4.0
 # Steps of a path that are measured as one stack.
@@ -128,7 +128,6 @@ class RegularizationPath:
         "estimator": [BaseRegularizedMLP],
         "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "eps": [Interval(Real, 0, 1, closed="neither")],
-        "epochs_per_alpha": [Interval(Integral, 1, None, closed="left"), None],
         "refit": ["boolean"],
     },
     prefer_skip_nested_validation=False,
@@ -140,7 +139,6 @@ def regularization_path(
     *,
     alphas: Any = 100,
     eps: float = 1e-3,
-    epochs_per_alpha: int | None = None,
     sample_weight: Any = None,
     X_val: Any = None,
     y_val: Any = None,
@@ -149,7 +147,9 @@ def regularization_path(
     """Train a network along rising strengths of its penalty, from dense to nothing left.
 
     The network is trained without the penalty first, by the estimator's own rules. Each
-    alpha goes on from the weights of the one before, for a few epochs.
+    alpha goes on from the weights of the one before. With "adam" and "sgd" it trains for as
+    many epochs as take 50 gradient steps, but stops when a feature is lost; "fista" stops when
+    its residual is at most the estimator's `tol`, after `max_iter` iterations at the latest.
 
     Parameters
     ----------
@@ -165,10 +165,6 @@ def regularization_path(
         than a tenth of the features go at once, and in larger ones where none do.
     eps : float, default=1e-3
         Where the path begins, as a share of alpha_max. Not used with an array.
-    epochs_per_alpha : int or None, default=None
-        Epochs at each alpha with "adam" and "sgd"; None is as many as take 20 steps.
-        "fista" stops when its residual is at most the estimator's `tol`, after `max_iter`
-        iterations at the latest.
     sample_weight : array-like of shape (n_samples,), default=None
     X_val, y_val : array-like, default=None
         Rows to score every alpha on.
@@ -211,7 +207,7 @@ def regularization_path(
     with threads_worth(net.multiplications(len(rows))):
         if starts_dense(template):
             train_dense(net, job)
-        walk = walk_from(net, rows, template, epochs_per_alpha)
+        walk = walk_from(net, rows, template)
         if isinstance(alphas, Integral):
             steps = visit(walk, rows, int(alphas), eps)[0]
         else:
@@ -254,7 +250,7 @@ def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[
         alpha_max = alpha_max_of_linear(walk, rows)
         # Which leaves the constant, the answer at alpha_max itself.
         selected = walk.selected()
-        ends = [walk.step(m, alpha_max[m], selected[m]) for m in range(walk.n_members)]
+        ends = [walk.step(m, alpha_max[m], selected[m], 1) for m in range(walk.n_members)]
         walk.restart(weights)
         paths = follow_alphas(walk, np.geomspace(eps * alpha_max, alpha_max, n_alphas)[:-1])
         return [[*path, end] for path, end in zip(paths, ends, strict=True)]
@@ -279,20 +275,9 @@ def train_dense(net: RegularizedNet, job: FitJob) -> None:
     net.set_penalty(penalty)
 
 
-def walk_from(
-    net: RegularizedNet,
-    rows: TensorData,
-    template: BaseRegularizedMLP,
-    epochs_per_alpha: int | None = None,
-) -> Walk:
+def walk_from(net: RegularizedNet, rows: TensorData, template: BaseRegularizedMLP) -> Walk:
     """Return a walk of trained networks, by the rules of the estimator."""
-    fista = template.solver == "fista"
-    return Walk(
-        net,
-        rows,
-        n_steps=_STEPS_PER_ALPHA,
-        max_epochs=template.max_iter if fista else epochs_per_alpha,
-    )
+    return Walk(net, rows, longest_stay=_LONGEST_STAY, max_iter=template.max_iter)
 
 
 def loss_of_constant(net: RegularizedNet) -> np.ndarray:
