@@ -18,7 +18,7 @@ from torch import Tensor
 from skreg._backprop import Backprop
 from skreg._data import TensorData
 from skreg._passes import mean_losses_and_gradients
-from skreg._walk import Walk, set_alphas
+from skreg._walk import Walk, set_strengths
 
 __all__ = ["alpha_max_of_linear", "sweep_to_nothing"]
 
@@ -26,6 +26,7 @@ __all__ = ["alpha_max_of_linear", "sweep_to_nothing"]
 # powers of two, up from the smallest share of the gradient that could matter.
 _HALVINGS = 40
 _SMALL_STEP = 1e-3
+_ENORMOUS = 1e9
 # A sweep begins where the penalty is this small a share of the loss of a constant.
 _FAINT = 1e-5
 _MAX_DOUBLINGS = 60
@@ -37,18 +38,25 @@ def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
 
     Leaves the walk's members without features and with the best constant predictions.
     """
+    _check_zeros(walk)
     gradient = _to_constant(walk, rows)
     low = np.zeros(walk.n_members)
     high = np.full(walk.n_members, 1e-12)
     while (alive := _leaves_zero(walk, high, gradient)).any():
-        if not np.isfinite(high).all():
-            raise ValueError(_NO_ZEROS.format(walk.net.penalty))
         low, high = np.where(alive, high, low), np.where(alive, 2 * high, high)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         alive = _leaves_zero(walk, middle, gradient)
         low, high = np.where(alive, middle, low), np.where(alive, high, middle)
     return high
+
+
+def _check_zeros(walk: Walk) -> None:
+    """Raise ValueError where the penalty would never leave exactly nothing."""
+    penalty = walk.net.penalty
+    small = torch.ones_like(walk.net.module_.weight)
+    if _leaves_zero(walk, np.full(walk.n_members, _ENORMOUS), small).any():
+        raise ValueError(_NO_ZEROS.format(penalty))
 
 
 _NO_ZEROS = (
@@ -90,7 +98,7 @@ def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
 @torch.no_grad()
 def _leaves_zero(walk: Walk, alphas: np.ndarray, gradient: Tensor) -> np.ndarray:
     """Whether a proximal gradient step from zero weights leaves them, by member."""
-    set_alphas(walk.net, alphas)
+    set_strengths(walk.net, alpha=alphas)
     penalty = walk.net.optimizer_.param_groups[0]["penalty"]
     moved = penalty.prox(-_SMALL_STEP * gradient, _SMALL_STEP)
     return (moved != 0).any(1).cpu().numpy()
@@ -104,6 +112,7 @@ def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarr
     alpha_first, alpha_max : ndarray of shape (n_members,)
         At which each member had lost its first feature, and its last.
     """
+    _check_zeros(walk)
     saved = [parameter.detach().clone() for parameter in walk.net.module_.parameters()]
     alphas = _FAINT * loss_of_constant
     first = np.full(walk.n_members, np.nan)
@@ -116,7 +125,5 @@ def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarr
         if done.all():
             break
         alphas = np.where(done, alphas, 2 * alphas)
-    else:
-        raise ValueError(_NO_ZEROS.format(walk.net.penalty))
     walk.restart(saved)
     return first, alphas

@@ -10,6 +10,11 @@ The alphas are not on a grid, since nobody knows beforehand where features go. A
 of the features go at once (or more than it takes to come to an end in the steps that are left,
 if that is more) the weights from before are put back and the step is cut to a third in log
 alpha; after a stay without losses it grows again.
+
+A penalty that is not convex keeps what it finds large. With many features to a row that is
+chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
+convex and becomes what it is as features go (graduated non-convexity; Blake & Zisserman, "Visual
+reconstruction", 1987): its gamma is multiplied by features · 10 / rows, where that is above 1.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +33,7 @@ from skreg._fista import FISTA
 from skreg.net import RegularizedNet
 from skreg.penalties import Penalty
 
-__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas", "set_alphas"]
+__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas", "set_strengths"]
 
 _STEPS_IN_SPELL = 10
 _FIRST_STEP = 1.1
@@ -38,6 +44,10 @@ _SMALLEST_STEP, _LONGEST_STEP = np.log(1.002), np.log(1.25)
 _SHARE = 0.1
 # Spells that may be taken back, as a multiple of the alphas asked for.
 _RETRIES = 2.0
+# Parameters by which a penalty is the more convex the larger they are, and rows that a feature
+# takes for a penalty to be as little convex as it is.
+_CONVEXITY = ("gamma", "a")
+_ROWS_PER_FEATURE = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class Step:
     selected: np.ndarray
     #: How long it has trained there, in spells of a walk.
     n_spells: int
+    #: The penalty's other parameters there.
+    convexity: dict[str, float]
 
 
 class Walk:
@@ -75,6 +87,12 @@ class Walk:
         self.net = net
         self.longest_stay = longest_stay
         self._max_iter = max_iter
+        self._n_rows = len(rows)
+        self._own_convexity = {
+            name: np.broadcast_to(getattr(net.penalty, name), self.n_members).astype(float)
+            for name in _CONVEXITY
+            if hasattr(net.penalty, name) and net.module_.hidden_layer_sizes
+        }
         self._n_epochs = -(-_STEPS_IN_SPELL // -(-len(rows) // net.batch_size))
         # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
         # nothing of the gradients to come, and members of a stack do so one by one.
@@ -92,7 +110,7 @@ class Walk:
 
     def train_at(self, alphas: np.ndarray, n_spells: int) -> None:
         """Set each member's alpha and train; raise ValueError if that diverges."""
-        set_alphas(self.net, alphas)
+        set_strengths(self.net, alpha=alphas, **self._convexity())
         if isinstance(self.net.optimizer_, FISTA):
             for _ in range(self._max_iter):
                 self.net._train_epoch()
@@ -111,6 +129,12 @@ class Walk:
                 f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
                 f"(TransformedTargetRegressor)."
             )
+
+    def _convexity(self) -> dict[str, np.ndarray]:
+        """What makes each member's penalty more or less convex, where it has such a thing."""
+        n_features = self.selected().sum(1)
+        crowd = np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
+        return {name: value * crowd for name, value in self._own_convexity.items()}
 
     @torch.no_grad()
     def _take_steps(
@@ -139,6 +163,12 @@ class Walk:
             module.bias.detach()[member].clone(),
             selected,
             n_spells,
+            {
+                name: float(
+                    np.broadcast_to(getattr(self.net.penalty, name), self.n_members)[member]
+                )
+                for name in self._own_convexity
+            },
         )
 
     def save(self) -> list[Tensor]:
@@ -172,20 +202,23 @@ class Walk:
         self.net.end()
 
 
-def set_alphas(net: RegularizedNet, alphas: np.ndarray) -> None:
-    """Set the strength of each member's penalty."""
-    shared = (alphas == alphas[0]).all()
-    alpha = float(alphas[0]) if shared else net.module_.weight.new_tensor(alphas)
-    net.penalty = _with_alpha(net.penalty, alpha)
+def set_strengths(net: RegularizedNet, **values: np.ndarray) -> None:
+    """Set parameters of each member's penalty: its alpha, or what else may differ."""
+    strengths = {
+        name: float(each[0]) if (each == each[0]).all() else net.module_.weight.new_tensor(each)
+        for name, each in values.items()
+    }
+    net.penalty = _with(net.penalty, strengths)
     # Not by the net's own method: the kind stays, and with it the optimizer's state.
     for group in net.optimizer_.param_groups:
-        group["penalty"] = _with_alpha(group["penalty"], alpha)
+        group["penalty"] = _with(group["penalty"], strengths)
 
 
-def _with_alpha(penalty: Penalty | None, alpha: float | Tensor) -> Penalty | None:
+def _with(penalty: Penalty | None, strengths: dict[str, Any]) -> Penalty | None:
     if penalty is not None:
         penalty = copy.copy(penalty)
-        penalty.alpha = alpha
+        for name, value in strengths.items():
+            setattr(penalty, name, value)
     return penalty
 
 

@@ -36,9 +36,9 @@ from skreg._data import TensorData
 from skreg._parallel import threads_worth
 from skreg._passes import mean_losses, raw_outputs
 from skreg._refit import refit_steps, stack_of
-from skreg._walk import Step, Walk, choose_alphas, follow_alphas, set_alphas
+from skreg._walk import Step, Walk, choose_alphas, follow_alphas, set_strengths
 from skreg.net import RegularizedNet
-from skreg.penalties import Penalty
+from skreg.penalties import PENALTIES, Penalty
 
 __all__ = ["RegularizationPath", "regularization_path"]
 
@@ -112,6 +112,7 @@ class RegularizationPath:
         net = estimator.net_
         if estimator.penalty is not None:
             set_alpha(estimator, step.alpha)
+            set_convexity(estimator, step.convexity)
         place(estimator, step)
         net.set_penalty(estimator._make_penalty())
         net.data_losses_ = list(self.data_loss[: number + 1, None])
@@ -293,6 +294,16 @@ def set_alpha(estimator: BaseRegularizedMLP, alpha: float) -> None:
         estimator.set_params(alpha=alpha)
 
 
+def set_convexity(estimator: BaseRegularizedMLP, convexity: dict[str, float]) -> None:
+    """Make the penalty an object with these parameters, where they are not its own."""
+    penalty = estimator._make_penalty()
+    changed = {k: v for k, v in convexity.items() if getattr(penalty, k) != v}
+    if changed:
+        given = estimator.penalty
+        given = PENALTIES[given]() if isinstance(given, str) else clone(given)
+        estimator.penalty = given.set_params(**changed)
+
+
 @torch.no_grad()
 def place(estimator: BaseRegularizedMLP, step: Step) -> None:
     """Put the weights of a step into the estimator's net."""
@@ -327,7 +338,8 @@ def summarize(
             raw = raw_outputs(module, held_out, net.device)
             scores.append(template._score_raw(y_val, None, raw))
     for step in steps:
-        set_alphas(net, np.array([step.alpha]))
+        strengths = {"alpha": step.alpha, **step.convexity}
+        set_strengths(net, **{name: np.array([value]) for name, value in strengths.items()})
         place(template, step)
         penalties.append(net.penalty_values().double().cpu().numpy()[0])
         zeros.append(template.sparsity_)
