@@ -13,8 +13,8 @@ alpha; after a stay without losses it grows again.
 
 A penalty that is not convex keeps what it finds large. With many features to a row that is
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
-convex and becomes what it is as features go (graduated non-convexity; Blake & Zisserman, "Visual
-reconstruction", 1987): its gamma is multiplied by features · 10 / rows, where that is above 1.
+convex and becomes what it is as features go: its gamma is multiplied by features · 10 / rows,
+where that is above 1 (graduated non-convexity; Blake & Zisserman, "Visual reconstruction", 1987).
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Walk:
         net.initialize_optimizer()
         net.begin(rows, None, keep_best=False)
         net.module_.train()
+        self._convexity_now = self._convexity()
         # All rows are one batch, and no callback or dropout asks for more.
         self._batch = None
         if net._train_epoch == net._by_hand_epoch and net.batch_size >= len(rows):
@@ -110,7 +111,8 @@ class Walk:
 
     def train_at(self, alphas: np.ndarray, n_spells: int) -> None:
         """Set each member's alpha and train; raise ValueError if that diverges."""
-        set_strengths(self.net, alpha=alphas, **self._convexity())
+        self._convexity_now = self._convexity()
+        set_strengths(self.net, alpha=alphas, **self._convexity_now)
         if isinstance(self.net.optimizer_, FISTA):
             for _ in range(self._max_iter):
                 self.net._train_epoch()
@@ -163,12 +165,7 @@ class Walk:
             module.bias.detach()[member].clone(),
             selected,
             n_spells,
-            {
-                name: float(
-                    np.broadcast_to(getattr(self.net.penalty, name), self.n_members)[member]
-                )
-                for name in self._own_convexity
-            },
+            {name: float(v[member]) for name, v in self._convexity_now.items()},
         )
 
     def save(self) -> list[Tensor]:
