@@ -14,7 +14,7 @@ alpha; after a stay without losses it grows again.
 A penalty that is not convex keeps what it finds large. With many features to a row that is
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
 convex and becomes what it is as features go: its gamma is multiplied by features · 10 / rows,
-where that is above 1 (graduated non-convexity; Blake & Zisserman, "Visual reconstruction", 1987).
+where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
 """
 
 from __future__ import annotations

@@ -190,12 +190,6 @@ def test_a_path_repeats_and_leaves_the_estimator_and_the_generators_alone():
 
 def test_knobs_turn():
     X, y = kinked_data(80)
-    short, usual = (
-        regularization_path(net(max_iter=20), X, y, alphas=8, epochs_per_alpha=n)
-        for n in (1, None)
-    )
-    # Fewer epochs at each alpha take the features out later.
-    assert short.alphas[-1] > usual.alphas[-1]
     early, late = (
         regularization_path(net(max_iter=20), X, y, alphas=8, eps=eps) for eps in (1e-3, 0.9)
     )
@@ -203,10 +197,7 @@ def test_knobs_turn():
     few, many = (regularization_path(net(max_iter=20), X, y, alphas=n) for n in (3, 60))
     assert len(few) <= len(many)
     weights = np.r_[np.ones(40), np.zeros(40)]
-    half, weighted = (
-        regularization_path(net(max_iter=20), *data, alphas=8)
-        for data in ((X[:40], y[:40]),) * 2
-    )
+    half = regularization_path(net(max_iter=20), X[:40], y[:40], alphas=8)
     weighted = regularization_path(net(max_iter=20), X, y, alphas=8, sample_weight=weights)
     np.testing.assert_allclose(half.alphas, weighted.alphas)
 
