@@ -10,21 +10,27 @@ array([False, False,  True,  True])
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._mlp_cv import RegularizedMLPClassifierCV, RegularizedMLPRegressorCV
 from skreg._net_classifier import RegularizedNetClassifier
 from skreg._net_regressor import RegularizedNetRegressor
 from skreg._regressor import RegularizedMLPRegressor
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
+from skreg.path import RegularizationPath, regularization_path
 from skreg.stability import StabilitySelection
 
 __all__ = [
+    "RegularizationPath",
     "RegularizedMLPClassifier",
+    "RegularizedMLPClassifierCV",
     "RegularizedMLPRegressor",
+    "RegularizedMLPRegressorCV",
     "RegularizedNetClassifier",
     "RegularizedNetRegressor",
     "StabilitySelection",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",
+    "regularization_path",
 ]
 
 __version__ = "0.1.0"

@@ -29,7 +29,12 @@ LAYERS = [
     {"_base"},
     {"_base_mlp", "_base_net", "_regression", "_classification", "_nesting", "_schedule"},
     {"_regressor", "_classifier", "_net_regressor", "_net_classifier"},
-    {"model_selection", "stability"},
+    {"model_selection", "stability", "_walk", "datasets"},
+    {"_alpha_max", "_refit"},
+    {"path"},
+    {"_folds"},
+    {"_cv"},
+    {"_mlp_cv"},
     {"__init__"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
@@ -118,5 +123,11 @@ def test_every_module_is_tested(module):
         "_device": ["test_net.py"],
         "_schedule": ["test_stack.py"],
         "_nesting": ["test_model_selection.py"],
+        "_walk": ["test_path.py"],
+        "_alpha_max": ["test_path.py"],
+        "_refit": ["test_path.py"],
+        "_folds": ["test_path_cv.py"],
+        "_cv": ["test_path_cv.py"],
+        "_mlp_cv": ["test_path_cv.py"],
     }.get(module, [])
     assert any((TESTS / name).exists() for name in names)
