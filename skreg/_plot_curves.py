@@ -228,7 +228,8 @@ class RegularizationPathDisplay:
         scores = None if self.scores is None else np.asarray(self.scores, dtype=float)
         if n_features is None and scores is None:
             raise ValueError(
-                "RegularizationPathDisplay has nothing to draw: give n_features, scores or both."
+                "RegularizationPathDisplay has nothing to draw: give n_features, scores or "
+                "both."
             )
         for name, values in (("n_features", n_features), ("scores", scores)):
             if values is not None and len(values) != len(alphas):
