@@ -64,7 +64,14 @@ figure, axis = plt.subplots(figsize=(7, 4.8), layout="constrained")
 rows = np.arange(len(by_column))
 axis.barh(rows, by_column, color="#0072B2")
 gone = by_column.to_numpy() == 0
-axis.plot(np.zeros(gone.sum()), rows[gone], "x", color="#D55E00", label="not used at all")
+axis.plot(
+    np.zeros(gone.sum()),
+    rows[gone],
+    "x",
+    color="#D55E00",
+    clip_on=False,
+    label="not used at all",
+)
 axis.set_yticks(rows, by_column.index)
 axis.set(xlabel="importance", title=f"{(~gone).sum()} of {len(gone)} columns used")
 if gone.any():

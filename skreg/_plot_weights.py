@@ -16,6 +16,8 @@ from skreg._plot_style import COLORS, ZERO_COLOR, make_axes
 
 __all__ = ["WeightDistributionDisplay", "WeightMatrixDisplay"]
 
+_DEAD = "#d9d9d9"
+
 
 class WeightDistributionDisplay:
     """Histograms of weights by layer, with the exact zeros counted apart.
@@ -230,7 +232,7 @@ class WeightMatrixDisplay:
     """The weights of one layer as a picture: which inputs reach which neurons.
 
     Rows are inputs, columns are neurons. Negative and positive weights have two colours,
-    exact zeros are grey, and so are the labels of inputs and neurons that are dead: a
+    exact zeros are grey, and inputs and neurons that are dead are greyed with their labels: a
     dead input has no weight left that reaches an output, a dead neuron has no weight left on
     its way in or out.
 
@@ -315,6 +317,11 @@ class WeightMatrixDisplay:
             aspect="auto",
             interpolation="nearest",
         )
+        # What is dead may have weights left that lead nowhere: a veil over them.
+        for column in np.flatnonzero(self.dead_neurons[self.neurons_]):
+            axes.axvspan(column - 0.5, column + 0.5, color=_DEAD, alpha=0.6, linewidth=0)
+        for row in np.flatnonzero(self.dead_inputs):
+            axes.axhspan(row - 0.5, row + 0.5, color=_DEAD, alpha=0.6, linewidth=0)
         self._label(axes)
         if colorbar:
             bar = axes.figure.colorbar(self.image_, ax=axes)
@@ -335,7 +342,8 @@ class WeightMatrixDisplay:
                 label.set_color("#999999" if dead else "black")
         if n_neurons <= 24:
             axes.set_xticks(np.arange(n_neurons), self.neurons_)
-            axes.tick_params("x", labelsize="small")
+            rotation = 90 if n_neurons > 10 else 0
+            axes.tick_params("x", labelsize="small", labelrotation=rotation)
             dead_neurons = self.dead_neurons[self.neurons_]
             for label, dead in zip(axes.get_xticklabels(), dead_neurons, strict=True):
                 label.set_color("#999999" if dead else "black")
@@ -389,7 +397,7 @@ class WeightMatrixDisplay:
 def _diverging_with_grey() -> Any:
     from matplotlib import colormaps
 
-    return colormaps["PuOr_r"].with_extremes(bad="#d9d9d9")
+    return colormaps["PuOr_r"].with_extremes(bad=_DEAD)
 
 
 def _living(coefs: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
