@@ -50,7 +50,6 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"quickstart|make_readme_figure",
     "backreferences_dir": "api/generated/backreferences",
     "doc_module": ("skreg",),
-    "reference_url": {"skreg": None},
     "min_reported_time": 1000,
     "show_memory": False,
     "download_all_examples": False,

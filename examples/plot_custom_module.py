@@ -50,14 +50,14 @@ def train(alpha):
         optimizer=ProximalAdam,
         optimizer__param_groups=[("*.weight", {"penalty": L1(alpha)})],
         lr=0.01,
-        max_epochs=25,
+        max_epochs=12,
         batch_size=100,
         train_split=None,
         verbose=0,
     ).fit(X_train, y_train)
 
 
-nets = {"no penalty": train(0.0), "L1": train(0.002)}
+nets = {"no penalty": train(0.0), "L1": train(0.003)}
 for name, net in nets.items():
     weights = torch.cat(
         [p.flatten() for n, p in net.module_.named_parameters() if "weight" in n]

@@ -41,7 +41,7 @@ plt.show()
 figure, axis = plt.subplots(figsize=(6.8, 4.2), layout="constrained")
 order = path.entry_alpha.argsort()
 axis.barh(np.array(data.feature_names)[order], path.entry_alpha[order], color="#0072B2")
-axis.set(xscale="log", xlabel="largest λ at which the feature is in")
+axis.set(xlabel="largest λ at which the feature is in")
 plt.show()
 
 # %%
