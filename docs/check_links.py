@@ -28,7 +28,9 @@ class Page(HTMLParser):
 
 
 def problems(root):
-    pages = {path.resolve(): Page(path) for path in root.rglob("*.html")}
+    # What is in _static belongs to the theme.
+    found = (path for path in root.rglob("*.html") if "_static" not in path.parts)
+    pages = {path.resolve(): Page(path) for path in found}
     for path, page in pages.items():
         name = path.relative_to(root.resolve())
         for link in page.links:

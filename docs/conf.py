@@ -31,8 +31,6 @@ extensions = [
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "auto_examples/*.ipynb"]
-# benchmarks.md is written by the benchmarks and may not be there.
-suppress_warnings = ["toc.empty_glob"]
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
