@@ -35,7 +35,7 @@ def main():
         1, 3, figsize=(9, 2.9), sharex=True, sharey=True, layout="constrained"
     )
     WeightDistributionDisplay.from_estimators(
-        networks, names=list(penalties), per_layer=False, ax=axes
+        networks, names=list(penalties), per_layer=False, ax=axes, bins=27
     )
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=120)

@@ -209,7 +209,7 @@ def _draw_histogram(panel: Any, weights: np.ndarray, edges: np.ndarray, log: boo
     if n_zeros:
         # Narrower than a bin, which stays visible behind it.
         panel.bar(
-            0.0, n_zeros, width=0.6 * width, color=ZERO_COLOR, edgecolor="black", hatch="///"
+            0.0, n_zeros, width=0.75 * width, color=ZERO_COLOR, edgecolor="black", linewidth=0.6
         )
     panel.text(
         0.97,
