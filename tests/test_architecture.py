@@ -15,6 +15,7 @@ TESTS = Path(__file__).parent
 # Each row may import the rows above it, and nothing beside or below.
 LAYERS = [
     {"_prox", "_data", "_progress", "_validation", "_parallel", "_device", "_callbacks"},
+    {"_plot_style"},
     {"_groups", "_penalty", "losses"},
     {"_elementwise_penalties", "_optimality"},
     {"_group_penalties"},
@@ -35,6 +36,8 @@ LAYERS = [
     {"_folds"},
     {"_cv"},
     {"_mlp_cv"},
+    {"_plot_curves", "_plot_geometry", "_plot_weights"},
+    {"plotting"},
     {"__init__"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
@@ -68,6 +71,12 @@ def test_only_the_net_imports_skorch():
     assert [m for m in MODULES if any(n.startswith("skorch") for n in imports_of(m))] == ["net"]
 
 
+def test_displays_read_results_and_train_nothing():
+    for module in ("_plot_style", "_plot_curves", "_plot_geometry", "_plot_weights"):
+        inside = {name for name in imports_of(module) if name.startswith("skreg")}
+        assert inside <= {"skreg._plot_style", "skreg.penalties"}
+
+
 def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
     for module in (
@@ -80,7 +89,7 @@ def test_the_maths_does_without_the_rest():
 
 
 def test_importing_the_package_does_not_import_matplotlib():
-    code = "import skreg, sys; assert 'matplotlib' not in sys.modules"
+    code = "import skreg, skreg.plotting, sys; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -123,6 +132,10 @@ def test_every_module_is_tested(module):
         "_device": ["test_net.py"],
         "_schedule": ["test_stack.py"],
         "_nesting": ["test_model_selection.py"],
+        "_plot_style": ["test_plotting.py"],
+        "_plot_curves": ["test_plotting.py"],
+        "_plot_geometry": ["test_plotting.py"],
+        "_plot_weights": ["test_plotting.py"],
         "_walk": ["test_path.py"],
         "_alpha_max": ["test_path.py"],
         "_refit": ["test_path.py"],
