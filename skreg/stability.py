@@ -104,7 +104,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     >>> from sklearn.preprocessing import scale
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> network = RegularizedMLPClassifier(
-    ...     (8,), penalty="group_lasso", alpha=0.1, learning_rate_init=0.02
+    ...     (8,), penalty="group_lasso", alpha=0.1, learning_rate_init=0.02, tol=0.01
     ... )
     >>> selection = StabilitySelection(network, n_subsamples=20, random_state=0)
     >>> selection.fit((X - X.mean()) / X.std(), y).get_feature_names_out()
