@@ -461,7 +461,7 @@ def test_importances_and_selection_agree(sparse):
 def test_select_from_model(sparse):
     model, y, _ = sparse
     names = FRAME.columns[model.selected_features_]
-    selector = SelectFromModel(model, prefit=True, threshold=1e-12)
+    selector = SelectFromModel(model, prefit=True, threshold=1e-12).fit(FRAME, y)
     np.testing.assert_array_equal(selector.transform(FRAME), FRAME[names])
     selector = SelectFromModel(clone(model), threshold=1e-12).fit(FRAME, y)
     assert selector.get_feature_names_out().tolist() == names.tolist()
