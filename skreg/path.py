@@ -104,7 +104,8 @@ class RegularizationPath:
         -------
         estimator : estimator of the class of the path's
             Its `alpha` is the path's (in a refitted path its penalty is None), and its loss
-            curves are the path's up to here. It is independent of the path.
+            curves are the path's up to here. Where the path had made a non-convex penalty
+            more convex, its penalty is an object that says so. It is independent of the path.
         """
         number = range(len(self))[index]
         step = self._steps[number]
@@ -151,6 +152,10 @@ def regularization_path(
     alpha goes on from the weights of the one before. With "adam" and "sgd" it trains for as
     many epochs as take 50 gradient steps, but stops when a feature is lost; "fista" stops when
     its residual is at most the estimator's `tol`, after `max_iter` iterations at the latest.
+
+    A penalty that is not convex begins nearly convex where there are many features to a row:
+    with hidden layers its `gamma` (of SCAD, `a`) is multiplied by 10 · n_features / n_samples
+    where that is above 1, and falls as features go.
 
     Parameters
     ----------
