@@ -6,7 +6,7 @@
 >>> X, y = load_diabetes(return_X_y=True)
 >>> lasso = RegularizedMLPRegressorCV((), penalty="l1", solver="fista", alphas=20)
 >>> lasso.fit(scale(X), scale(y)).selected_features_.sum()
-np.int64(XXX)
+np.int64(9)
 
 How they do it stands in :mod:`skreg._cv` and :mod:`skreg._folds`.
 """

@@ -175,8 +175,12 @@ class Walk:
     def restore(self, saved: Sequence[Tensor], members: np.ndarray) -> None:
         """Put back what `save` returned, for the members of this mask."""
         chosen = torch.from_numpy(members).to(self.net.module_.weight.device)
-        for tensor, before in zip(self._tensors(), saved, strict=True):
+        tensors = self._tensors()
+        for tensor, before in zip(tensors, saved, strict=False):
             tensor[chosen] = before[chosen]
+        # Saved before the first step, when the optimizer knew nothing.
+        for tensor in tensors[len(saved) :]:
+            tensor[chosen] = 0.0
         if isinstance(self.net.optimizer_, FISTA):
             # Its momentum points to where nobody goes any more.
             self.net.initialize_optimizer()
@@ -272,6 +276,8 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Ste
             step = walk.step(member, alphas[member], selected[member], stays[member])
             paths[member].append(step)
         last = np.where(kept, alphas, last)
+        # Begun too late: then earlier.
+        last = np.where(back & (steps_left == n_alphas), last / 2, last)
         alive = np.where(back, alive, left)
         done |= kept & (alive == 0)
         calm = kept & (dropped <= 0)

@@ -102,7 +102,7 @@ def test_one_standard_error_never_picks_less_than_the_minimum(data):
 def test_one_standard_error_selects_fewer_features():
     X, y = linear_data(200)
     y = np.maximum(X[:, 0], X[:, 1]) + 0.2 * y
-    settings_ = {**FAST, "alphas": 25, "max_iter": 100}
+    settings_ = {**FAST, "alphas": 10, "max_iter": 50}
     best, sparse = (
         RegularizedMLPRegressorCV(**settings_, selection=selection).fit(X, y)
         for selection in ("min", "1se")
