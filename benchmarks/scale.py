@@ -6,7 +6,7 @@ then the fit. "peak" is the most memory the process ever held (ru_maxrss) less w
 before the data were made, as a multiple of the size of X and y: 1 is the data themselves.
 Adam with an L1 penalty, batches of 200, float32.
 
-    python benchmarks/scale.py [--epochs 2] [--float64]
+    python benchmarks/scale.py [--epochs 2] [--float64] [--save]
 """
 
 import argparse
@@ -100,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--float64", action="store_true", help="in place of float32")
+    parser.add_argument("--save", action="store_true", help="write docs/benchmarks.md")
     parser.add_argument("--early-stopping", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -108,7 +109,11 @@ def main():
     if arguments.one:
         measure(*arguments.one, epochs, dtype, arguments.early_stopping)
         return
+    with report(__file__, "How a fit grows", save=arguments.save):
+        print_growth(epochs, dtype)
 
+
+def print_growth(epochs, dtype):
     print(f"{dtype}, {epochs} epochs, one thread\n")
     print(
         f"{'rows':>10} {'features':>9} {'hidden':>7} {'ms an epoch':>15} {'data MiB':>10}"
