@@ -8,6 +8,7 @@ and the order of the rows all come from a generator of the estimator's own.
 from __future__ import annotations
 
 import copy
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._tags import Tags
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skreg._callbacks import CallbackSupportMixin, fit_tasks
@@ -31,8 +32,10 @@ from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
 from skreg._progress import Progress
+from skreg._resume import RESUME_CONSTRAINTS, FitKeeper
 from skreg._validation import (
     check_hidden_layer_sizes,
+    check_weights,
     densify,
     drop_weightless,
     private_random_state,
@@ -102,6 +105,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         "penalize_bias": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "device": [str],
+        **RESUME_CONSTRAINTS,
         "callbacks": [list, None],
         "verbose": ["verbose"],
     }
@@ -141,6 +145,9 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         penalize_bias: bool,
         dropout: float,
         device: str,
+        checkpoint: str | os.PathLike | None,
+        checkpoint_interval: float,
+        resume: bool,
         callbacks: list | None,
         verbose: bool | int,
     ) -> None:
@@ -172,6 +179,9 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
         self.penalize_bias = penalize_bias
         self.dropout = dropout
         self.device = device
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.resume = resume
         self.callbacks = callbacks
         self.verbose = verbose
 
@@ -209,35 +219,43 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
     ) -> BaseRegularizedMLP:
+        # What partial_fit trains is in the hands of its caller.
+        keeper = None if incremental else FitKeeper.of(self)
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
-            job = self._prepare(X, y, sample_weight, incremental=incremental)
-            self.net_.on_epoch = next_task
+            job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
+            self.net_.on_epoch, self.net_.keeper = next_task, keeper
             self._train(job)
-            self.net_.on_epoch = None
+            self.net_.on_epoch = self.net_.keeper = None
         return self
 
     def _prepare(
-        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        incremental: bool = False,
+        keeper: FitKeeper | None = None,
     ) -> FitJob:
         """Check everything and make the net, ready to be trained alone or in a stack."""
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=self._dtype if resume else (np.float64, np.float32),
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            reset=not resume,
-        )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        # Infinities of both signs are an error there, and no warning of numpy's beside it.
+        with np.errstate(invalid="ignore"):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=self._dtype if resume else (np.float64, np.float32),
+                multi_output=True,
+                y_numeric=is_regressor(self),
+                reset=not resume,
             )
+        if sample_weight is not None:
+            sample_weight = check_weights(sample_weight, X)
         y = densify(y)
         target = self._encode_target(y, X.dtype, resume=resume)
         loss = self._make_loss()
@@ -247,6 +265,8 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
 
         if not (resume and incremental):
             self._random_state = private_random_state(self.random_state)
+        if keeper is not None:
+            keeper.seed(self._random_state)
         if resume:
             self._check_same_architecture(hidden_layer_sizes, self._count_outputs(target))
             X = self._pick_inputs_to_train_on(X)
@@ -279,6 +299,9 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
 
         try:
             train, valid = self._split(X, y, target, sample_weight)
+            if keeper is not None:
+                classes = getattr(self, "classes_", None)
+                keeper.recognize(train, classes, self.net_.module_ if resume else None)
         except Exception:
             self._forget_failed_fit(resume)
             raise
@@ -294,7 +317,7 @@ class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
                 raise
             residual = 0.0
             if not (job.incremental or self.net_.interrupted_ or self.net_.converged_.all()):
-                residual = self.net_.optimality_residual(job.train).max()
+                residual = float(self.net_.optimality_residual(job.train).max())
         if self.net_.interrupted_:
             warn_caller(
                 f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
 
 
 def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
@@ -49,6 +50,14 @@ def private_random_state(random_state: Any) -> np.random.RandomState:
 
 def densify(y: Any) -> np.ndarray:
     return y.toarray() if hasattr(y, "toarray") else y
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return sample weights in float64, the largest of them between 1/2 and 1."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    # Only their ratios matter, and so their sum cannot overflow. A power of two changes no bit.
+    _, exponent = np.frexp(weights.max(initial=0.0))
+    return np.ldexp(weights, -exponent)
 
 
 def drop_weightless(

@@ -26,7 +26,7 @@ from skreg._backprop import Backprop
 from skreg._data import Shuffler, TensorData
 from skreg._device import move, restore_generators
 from skreg._fista import FISTA
-from skreg._loop import Loop
+from skreg._loop import Keeper, Loop
 from skreg._passes import mean_losses_and_gradients, raw_outputs
 from skreg._progress import Progress
 from skreg.losses import Loss
@@ -65,6 +65,8 @@ class RegularizedNet(Loop, NeuralNet):
         and returns one score per member, shape (n_members,). Larger is better.
     on_epoch : callable or None
         Called after every epoch of `train_on`; ends the training by returning True.
+    keeper : Keeper or None
+        Shown the net after every epoch of `train_on`, to save where it stands.
     module_, optimizer_, criterion_, history, callbacks_
         As in any skorch net.
     data_losses_, penalties_ : list of ndarray of shape (n_members,)
@@ -117,6 +119,7 @@ class RegularizedNet(Loop, NeuralNet):
         self.max_fun = max_fun
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
+        self.keeper: Keeper | None = None
 
     device: str
 
@@ -268,7 +271,7 @@ class RegularizedNet(Loop, NeuralNet):
         # What is there in training alone: a callback may pickle the net then.
         for name in ("_train", "_valid", "_train_epoch"):
             state.pop(name, None)
-        state["_backprop"] = state["on_epoch"] = None
+        state["_backprop"] = state["on_epoch"] = state["keeper"] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         if torch.device(self.device).type != "cpu":
             # Together, so that the optimizer goes on pointing at the module's parameters and

@@ -14,17 +14,27 @@ TESTS = Path(__file__).parent
 
 # Each row may import the rows above it, and nothing beside or below.
 LAYERS = [
-    {"_prox", "_data", "_progress", "_validation", "_parallel", "_device", "_callbacks"},
+    {
+        "_prox",
+        "_data",
+        "_progress",
+        "_validation",
+        "_parallel",
+        "_device",
+        "_callbacks",
+        "_checkpoint",
+    },
     {"penalties", "losses"},
     {"modules"},
     {"_backprop", "optim", "_compact"},
     {"_passes", "_fista"},
     {"_loop"},
     {"net"},
-    {"_compact_mixin", "_stack"},
-    {"_fitted"},
+    {"_compact_mixin", "_stack", "_snapshot"},
+    {"_fitted", "_resume"},
     {"_base"},
     {"_regressor", "_classifier", "_nesting", "_schedule"},
+    {"_evaluation"},
     {"model_selection"},
     {"__init__"},
 ]
@@ -95,6 +105,8 @@ def test_every_module_is_tested(module):
         "_loop": ["test_net.py", "test_training.py"],
         "_device": ["test_net.py"],
         "_schedule": ["test_stack.py"],
+        "_snapshot": ["test_resume.py"],
+        "_evaluation": ["test_model_selection.py"],
         "_nesting": ["test_model_selection.py"],
     }.get(module, [])
     assert any((TESTS / name).exists() for name in names)
