@@ -31,6 +31,7 @@ from skreg._data import Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
+from skreg._persistence import VersionedMixin
 from skreg._progress import Progress
 from skreg._resume import RESUME_CONSTRAINTS, FitKeeper
 from skreg._validation import (
@@ -70,7 +71,9 @@ class FitJob:
     incremental: bool
 
 
-class BaseRegularizedMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseRegularizedMLP(
+    FittedNetwork, VersionedMixin, CallbackSupportMixin, BaseEstimator, ABC
+):
     """Parameters, fitting and fitted attributes of the regressor and the classifier."""
 
     _parameter_constraints: dict = {

@@ -28,6 +28,7 @@ from skreg._device import move, restore_generators
 from skreg._fista import FISTA
 from skreg._loop import Keeper, Loop
 from skreg._passes import mean_losses_and_gradients, raw_outputs
+from skreg._plain import from_plain, to_plain
 from skreg._progress import Progress
 from skreg.losses import Loss
 from skreg.modules import MLP, penalized_parameters
@@ -266,7 +267,13 @@ class RegularizedNet(Loop, NeuralNet):
     # ------------------------------------------------------------------ pickling
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything as it is, tensors on the CPU: a pickle made on CUDA loads anywhere."""
+        """The state that a pickle made on any device loads anywhere from.
+
+        Plain where that can be (:mod:`skreg._plain`). A module of another kind is pickled as
+        it is, its tensors on the CPU, and so is a net whose callbacks may point into it.
+        """
+        if self.initialized_ and not self.callbacks_ and type(self.module_) is MLP:
+            return to_plain(self)
         state = self.__dict__.copy()
         # What is there in training alone: a callback may pickle the net then.
         for name in ("_train", "_valid", "_train_epoch"):
@@ -284,6 +291,9 @@ class RegularizedNet(Loop, NeuralNet):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.get("plain"):
+            from_plain(self, state)
+            return
         self.__dict__.update(state)
         if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
             self.device = "cpu"
