@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or not at all, refused where they are foreign, damaged or another's."""
+"""Checkpoint files: whole or not at all, refused where foreign, damaged or another's."""
 
 import os
 import pickle
@@ -106,7 +106,7 @@ def test_a_foreign_file_is_an_error_and_stays(tmp_path, content, resume):
 def test_a_directory_or_none_is_an_error(tmp_path, resume):
     with pytest.raises(ValueError, match="is not a checkpoint"):
         open_at(tmp_path, resume=resume)
-    with pytest.raises(ValueError, match="there is no directory .*missing"):
+    with pytest.raises(ValueError, match=r"there is no directory .*missing"):
         open_at(tmp_path / "missing" / "file", resume=resume)
 
 
@@ -114,7 +114,7 @@ def test_a_file_of_other_work_names_what_differs_and_stays(path):
     before = path.read_bytes()
     checkpoint = open_at(path)
     checkpoint.belong_to({"alpha": "1"})
-    with pytest.raises(ValueError, match="from another fit: X differs.*left as it is"):
+    with pytest.raises(ValueError, match=r"from another fit: X differs.*left as it is"):
         checkpoint.belong_to({"X": "3"})
     with pytest.raises(ValueError, match=re.escape("alpha, tol differ")):
         open_at(path).belong_to({"alpha": "2", "tol": "0"})

@@ -230,10 +230,10 @@ def test_a_checkpoint_of_another_kind_of_estimator_is_an_error(tmp_path):
     small(checkpoint=path).fit(X, Y)
     with pytest.raises(ValueError, match="from another fit: estimator"):
         small(CLASSIFIER, checkpoint=path, resume=True).fit(X, LABELS)
+    # The same codes of other labels.
+    path = tmp_path / "other"
+    small(CLASSIFIER, checkpoint=path).fit(X, LABELS)
     with pytest.raises(ValueError, match="from another fit: y differs"):
-        # The same codes of other labels.
-        path = tmp_path / "other"
-        small(CLASSIFIER, checkpoint=path).fit(X, LABELS)
         small(CLASSIFIER, checkpoint=path, resume=True).fit(X, LABELS == "yes")
 
 
