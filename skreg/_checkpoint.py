@@ -175,7 +175,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return type(value)(_plain(entry) for entry in value)
     if isinstance(value, np.ndarray):
         # numpy's random states are the only unsigned numbers, and torch knows few of those.
         return torch.as_tensor(value.astype(np.int64) if value.dtype.kind == "u" else value)

@@ -63,8 +63,7 @@ def from_plain(net: Any, state: dict[str, Any]) -> None:
         if name in state:
             setattr(net, name, state[name])
     net.history.extend(json.loads(state["history"]))
-    generators = [torch.as_tensor(saved) for saved in state["_generators"]]
-    net._generators = restore_generators(generators, net.device)
+    net._generators = restore_generators(_to_tensors(state["_generators"]), net.device)
 
 
 def _module_to_plain(module: MLP) -> dict[str, Any]:
@@ -78,7 +77,8 @@ def _module_to_plain(module: MLP) -> dict[str, Any]:
 
 def _module_from_plain(state: dict[str, Any]) -> MLP:
     return MLP.of(
-        *(torch.from_numpy(np.array(state[name])) for name in ("weight", "bias")),
+        _to_tensors(state["weight"]),
+        _to_tensors(state["bias"]),
         n_features=state["n_features"],
         hidden_layer_sizes=state["hidden_layer_sizes"],
         n_outputs=state["n_outputs"],
@@ -100,4 +100,5 @@ def _to_tensors(value: Any) -> Any:
         return {name: _to_tensors(entry) for name, entry in value.items()}
     if isinstance(value, list):
         return [_to_tensors(entry) for entry in value]
-    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+    # Copied, to memory aligned as torch has it: products may round by that.
+    return torch.tensor(value) if isinstance(value, np.ndarray) else value

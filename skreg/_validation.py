@@ -15,6 +15,9 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
+# The weights of two such layers are more than an index of 64 bits counts.
+_MOST_NEURONS = 2**31
+
 
 def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
     sizes = tuple(sizes) if np.ndim(sizes) else (sizes,)
@@ -22,6 +25,10 @@ def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
         raise ValueError(
             f"hidden_layer_sizes must be positive integers, got {sizes}. Use () for a linear "
             f"model."
+        )
+    if any(int(size) > _MOST_NEURONS for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must not exceed {_MOST_NEURONS} neurons a layer, got {sizes}."
         )
     return tuple(int(size) for size in sizes)
 

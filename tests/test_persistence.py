@@ -108,27 +108,32 @@ def test_a_net_with_callbacks_keeps_them_in_its_pickle():
 # ---------------------------------------------------------------------- versions
 
 
+def _by_skops(path):
+    return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+
+
+WAYS = {
+    "pickle": (
+        lambda model, path: path.write_bytes(pickle.dumps(model)),
+        lambda path: pickle.loads(path.read_bytes()),
+    ),
+    "joblib": (joblib.dump, joblib.load),
+    "skops": (skops.io.dump, _by_skops),
+}
+
+
 @every_case
-@pytest.mark.parametrize("way", ["pickle", "joblib", "skops"])
+@pytest.mark.parametrize(("dump", "load"), WAYS.values(), ids=WAYS)
 def test_a_file_of_another_version_warns_as_scikit_learn_does(
-    estimator, y, settings, way, tmp_path, monkeypatch
+    estimator, y, settings, dump, load, tmp_path, monkeypatch
 ):
     model = fitted(estimator, y, settings)
-    monkeypatch.setattr("skreg._persistence.__version__", "0.0.7")
     path = tmp_path / "model"
-    if way == "joblib":
-        joblib.dump(model, path)
-    else:
-        path.write_bytes((pickle if way == "pickle" else skops.io).dumps(model))
+    monkeypatch.setattr("skreg._persistence.__version__", "0.0.7")
+    dump(model, path)
     monkeypatch.undo()
     with pytest.warns(InconsistentVersionWarning, match=r"0\.0\.7.*0\.1\.0") as caught:
-        if way == "joblib":
-            loaded = joblib.load(path)
-        elif way == "pickle":
-            loaded = pickle.loads(path.read_bytes())
-        else:
-            untrusted = skops.io.get_untrusted_types(file=path)
-            loaded = skops.io.load(path, trusted=untrusted)
+        loaded = load(path)
     assert len(caught) == 1
     assert type(model).__name__ in str(caught[0].message)
     assert_array_equal(outputs(loaded), outputs(model))
