@@ -60,7 +60,7 @@ class Evaluation:
     verbose: int
 
     def identity(self) -> dict[str, Any]:
-        """By name what the results depend on, to be recognized by."""
+        """By name what the results depend on beside the scoring, to be recognized by."""
         network = network_in(self.estimator)
         # What only says how a fit is shown or where its checkpoint is.
         aside = {
@@ -72,7 +72,7 @@ class Evaluation:
         estimator = replace_network(
             clone(self.estimator), clone(network).set_params(**aside), fitted=False
         )
-        names = ("candidates", "splits", "X", "y", "scorer", "fit_params", "score_params")
+        names = ("candidates", "splits", "X", "y", "fit_params", "score_params")
         return {
             "estimator": estimator,
             **{name: getattr(self, name) for name in (*names, "error_score")},

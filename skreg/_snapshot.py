@@ -57,7 +57,7 @@ def restore(net: RegularizedNet, state: dict[str, Any]) -> None:
     net._generators = restore_generators(state["generators"], net.device)
     net._rates = np.empty(0)
     net.set_learning_rates()
-    net.rewrite_history()
+    net.rewrite_history(net._first_epoch)
 
 
 def random_state_from(random_state: np.random.RandomState) -> list[Any]:

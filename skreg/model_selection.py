@@ -106,7 +106,7 @@ class _StackedSearch:
             return_train_score=self.return_train_score,
             verbose=self.verbose,
         )
-        keeper = SearchKeeper.of(self, evaluation.identity())
+        keeper = SearchKeeper.of(self, {**evaluation.identity(), "scoring": self.scoring})
         n_fits = len(candidates) * len(splits)
         with SearchProgress(self, X, y, n_fits, refits=bool(self.refit)) as progress:
             with progress.search():

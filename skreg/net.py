@@ -248,13 +248,18 @@ class RegularizedNet(Loop, NeuralNet):
             shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")
 
-    def rewrite_history(self) -> None:
-        """Make the history say what the curves say, after they came from elsewhere."""
+    def rewrite_history(self, first: int = 0) -> None:
+        """Make the history say what the curves say from an epoch on.
+
+        To be called after the curves came from elsewhere.
+        """
+        n_epochs = len(self.data_losses_)
         self.history.clear()
         # As skorch's own methods would, without going through the whole history for each.
+        # Counted from the end: there may be fewer scores than losses.
         self.history.extend(
-            {"batches": [], "epoch": epoch + 1, **self._row_of(epoch)}
-            for epoch in range(len(self.data_losses_))
+            {"batches": [], "epoch": epoch + 1 - first, **self._row_of(epoch - n_epochs)}
+            for epoch in range(first, n_epochs)
         )
 
     def _row_of(self, epoch: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ LAYERS = [
         "_device",
         "_callbacks",
         "_checkpoint",
+        "_version",
     },
     {"penalties", "losses", "_persistence"},
     {"modules"},

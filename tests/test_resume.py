@@ -268,7 +268,7 @@ def search_over(network=None, grid=None, **settings):
 def assert_same_results(first, second):
     assert first.cv_results_["params"] == second.cv_results_["params"]
     scores = [name for name in second.cv_results_ if name.startswith(("split", "mean_test"))]
-    assert len(scores) >= 4
+    assert len(scores) >= 3
     for name in scores:
         assert_array_equal(first.cv_results_[name], second.cv_results_[name])
 
@@ -314,7 +314,10 @@ def count_calls(name, calls):
 def test_a_search_in_processes_goes_on_too(kill_after, tmp_path):
     path = tmp_path / "search.checkpoint"
     pipeline = make_pipeline(StandardScaler(), small())
-    grid = {"regularizedmlpregressor__alpha": [1e-3, 1e-2], "standardscaler__with_mean": [0, 1]}
+    grid = {
+        "regularizedmlpregressor__alpha": [1e-3, 1e-2],
+        "standardscaler__with_mean": [True, False],
+    }
     settings = {"n_jobs": 2, "checkpoint": path}
     whole = search_over(pipeline, grid, **settings).fit(X, Y)
     path.unlink()
@@ -335,7 +338,7 @@ def test_a_checkpoint_of_another_search_is_an_error_that_names_the_difference(tm
         "candidates": {"grid": {"alpha": [1.0]}},
         "estimator": {"network": small(tol=0.5)},
         "splits": {"cv": 4},
-        "scorer": {"scoring": "max_error"},
+        "scoring": {"scoring": "max_error"},
         "return_train_score": {"return_train_score": True},
     }
     for name, settings in others.items():
