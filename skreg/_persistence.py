@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
 from skreg._version import __version__
@@ -18,6 +19,9 @@ class VersionedMixin:
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         assert isinstance(state, dict)
+        if "_dtype" in state:
+            # By its name: skops does not trust the type of numpy's types.
+            state = {**state, "_dtype": np.dtype(state["_dtype"]).str}
         return {**state, "_skreg_version": __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -32,4 +36,6 @@ class VersionedMixin:
                 stacklevel=2,
             )
         own = {name: value for name, value in state.items() if name != "_skreg_version"}
+        if "_dtype" in own:
+            own["_dtype"] = np.dtype(own["_dtype"])
         super().__setstate__(own)  # type: ignore[misc]

@@ -8,6 +8,7 @@ objects, and that ``skops.io`` writes and reads it without trusting any type but
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from skreg.modules import MLP
 __all__ = ["from_plain", "to_plain"]
 
 _ARGUMENTS = (
-    *("criterion", "optimizer", "penalty", "penalize_bias", "progress", "shufflers"),
+    *("criterion", "penalty", "penalize_bias", "progress", "shufflers"),
     *("batch_size", "shuffle", "max_epochs", "max_fun", "verbose", "device"),
 )
 _CURVES = ("data_losses_", "penalties_", "scores_")
@@ -35,6 +36,7 @@ def to_plain(net: Any) -> dict[str, Any]:
         "plain": True,
         **{name: getattr(net, name) for name in (*_ARGUMENTS, *trained)},
         "module": _module_to_plain(net.module_),
+        "optimizer": _optimizer_to_plain(net.optimizer),
         "optimizer_": _to_numpy(net.optimizer_.state_dict()),
         # Each as one array or text, for speed: a long training has many entries.
         **{name: np.array(getattr(net, name), dtype=float) for name in _CURVES},
@@ -49,6 +51,8 @@ def from_plain(net: Any, state: dict[str, Any]) -> None:
     if torch.device(arguments["device"]).type == "cuda" and not torch.cuda.is_available():
         arguments["device"] = "cpu"
     module = _module_from_plain(state["module"])
+    make, settings = state["optimizer"]
+    arguments["optimizer"] = partial(make, **settings) if settings else make
     type(net).__init__(net, module, callbacks=None, **arguments)
     # Making a net draws seeds. These come from generators that stand behind them already.
     drawn = [shuffler.random_state.get_state() for shuffler in net.shufflers]
@@ -85,6 +89,13 @@ def _module_from_plain(state: dict[str, Any]) -> MLP:
         activation=state["activation"],
         dropout=state["dropout"],
     )
+
+
+def _optimizer_to_plain(make: Any) -> tuple[Any, dict[str, Any]]:
+    """The class of an optimizer and the settings it is made with."""
+    if isinstance(make, partial) and not make.args:
+        return make.func, dict(make.keywords)
+    return make, {}
 
 
 def _to_numpy(value: Any) -> Any:
