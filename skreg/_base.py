@@ -35,6 +35,7 @@ from skreg._persistence import VersionedMixin
 from skreg._progress import Progress
 from skreg._resume import RESUME_CONSTRAINTS, FitKeeper
 from skreg._validation import (
+    ENDED_NOT_FINITE,
     check_hidden_layer_sizes,
     check_weights,
     densify,
@@ -498,6 +499,9 @@ class BaseRegularizedMLP(
 
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
+        if np.isnan(residual):
+            self._forget_failed_fit(resume=False)
+            raise ValueError(ENDED_NOT_FINITE)
         if residual > self.tol:
             self._warn_not_optimal(residual)
         self._publish()

@@ -26,6 +26,17 @@ from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty
 __all__ = ["RegularizedMLPClassifier"]
 
 
+def _sorted_labels(y: np.ndarray) -> np.ndarray:
+    try:
+        return np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y.tolist()})
+        raise TypeError(
+            f"y mixes labels of types that have no order, {', '.join(kinds)}. Make them all "
+            f"texts or all numbers."
+        ) from error
+
+
 class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
     """Multi-layer perceptron classifier with L1, L2 or elastic-net penalized weights.
 
@@ -450,14 +461,16 @@ class RegularizedMLPClassifier(ClassifierMixin, BaseRegularizedMLP):
         return Multinomial() if len(self.classes_) > 2 and not self._multilabel else Logistic()
 
     def _encode_target(self, y: np.ndarray, dtype: np.dtype, *, resume: bool) -> np.ndarray:
-        check_classification_targets(y)
+        # Numbers too large for integers are no labels, which is said without numpy's warning.
+        with np.errstate(invalid="ignore"):
+            check_classification_targets(y)
         multilabel = type_of_target(y, input_name="y") == "multilabel-indicator"
         if not multilabel:
             y = column_or_1d(y, warn=True)
         if not resume:
             self._multilabel = multilabel
             if self._declared_classes is None:
-                self.classes_ = np.arange(y.shape[1]) if multilabel else np.unique(y)
+                self.classes_ = np.arange(y.shape[1]) if multilabel else _sorted_labels(y)
         elif multilabel != self._multilabel:
             raise ValueError(
                 "y changed between multilabel and single labels since the first fit. Set "

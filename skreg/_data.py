@@ -348,4 +348,6 @@ def _as_tensor(array: np.ndarray) -> Tensor:
     # torch can share a writable array in place, but only warns about a read-only one (a
     # memory map, say) that it might be written to.
     array = np.ascontiguousarray(array)
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()  # a single column read backwards is contiguous to numpy
     return torch.from_numpy(array if array.flags.writeable else array.copy())

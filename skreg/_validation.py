@@ -15,6 +15,13 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
+# The loss of an epoch is measured before its steps: of the last one's, nobody knows yet.
+ENDED_NOT_FINITE = (
+    "Training diverged in its last epoch: the loss is not finite. To cure it, lower "
+    "learning_rate_init, scale the columns of X (StandardScaler) and y "
+    "(TransformedTargetRegressor), or look for extreme values in them."
+)
+
 # The weights of two such layers are more than an index of 64 bits counts.
 _MOST_NEURONS = 2**31
 
