@@ -223,7 +223,6 @@ class BaseRegularizedMLP(
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
     ) -> BaseRegularizedMLP:
-        # What partial_fit trains is in the hands of its caller.
         keeper = None if incremental else FitKeeper.of(self)
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
