@@ -12,7 +12,9 @@ array([False, False,  True,  True])
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._net_classifier import RegularizedNetClassifier
 from skreg._net_regressor import RegularizedNetRegressor
+from skreg._onnx import to_onnx
 from skreg._regressor import RegularizedMLPRegressor
+from skreg._version import __version__
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 from skreg.stability import StabilitySelection
 
@@ -25,6 +27,5 @@ __all__ = [
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",
+    "to_onnx",
 ]
-
-__version__ = "0.1.0"
