@@ -17,9 +17,9 @@ import warnings
 import numpy as np
 import skorch
 import torch
+from saving import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from saving import report
 from torch import nn
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor

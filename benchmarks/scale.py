@@ -20,6 +20,8 @@ import sys
 import time
 import warnings
 
+from saving import report
+
 ROWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 # Below this many rows what a fit costs whatever the data is still to be seen.
 PAST_OVERHEAD = 10_000

@@ -8,9 +8,9 @@ and the order of the rows all come from a generator of the estimator's own.
 from __future__ import annotations
 
 import copy
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -22,16 +22,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._tags import Tags
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skreg._callbacks import CallbackSupportMixin, fit_tasks
-from skreg._data import Shuffler, TensorData
+from skreg._data import FitJob, Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
 from skreg._progress import Progress
+from skreg._resume import RESUME_CONSTRAINTS, FitKeeper
 from skreg._validation import (
+    ENDED_NOT_FINITE,
+    STOCHASTIC_SOLVERS,
+    check_weights,
     densify,
     drop_weightless,
     private_random_state,
@@ -43,27 +47,6 @@ from skreg.net import RegularizedNet
 from skreg.optim import PENALTY_METHODS, ProximalAdam, ProximalSGD
 from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
 
-_STOCHASTIC_SOLVERS = ("adam", "sgd")
-
-
-def solver_is_stochastic(estimator: BaseRegularizedNetwork) -> bool:
-    if estimator.solver not in _STOCHASTIC_SOLVERS:
-        raise AttributeError(
-            f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
-            f"needs all data at once. Use solver='adam' or 'sgd'."
-        )
-    return True
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """The rows of a fit, on the host, and what kind of fit it is."""
-
-    train: TensorData
-    valid: TensorData | None
-    resume: bool
-    incremental: bool
-
 
 class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
     """Parameters, fitting and fitted attributes of all estimators, whatever the network."""
@@ -73,7 +56,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "penalty_method": [StrOptions(set(PENALTY_METHODS))],
-        "solver": [StrOptions({*_STOCHASTIC_SOLVERS, "fista"})],
+        "solver": [StrOptions({*STOCHASTIC_SOLVERS, "fista"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -97,6 +80,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "penalize_bias": ["boolean"],
         "device": [str],
+        **RESUME_CONSTRAINTS,
         "callbacks": [list, None],
         "verbose": ["verbose"],
     }
@@ -140,6 +124,9 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         max_fun: int,
         penalize_bias: bool,
         device: str,
+        checkpoint: str | os.PathLike | None,
+        checkpoint_interval: float,
+        resume: bool,
         callbacks: list | None,
         verbose: bool | int,
     ) -> None:
@@ -168,6 +155,9 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         self.max_fun = max_fun
         self.penalize_bias = penalize_bias
         self.device = device
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.resume = resume
         self.callbacks = callbacks
         self.verbose = verbose
 
@@ -239,12 +229,13 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
     ) -> BaseRegularizedNetwork:
+        keeper = None if incremental else FitKeeper.of(self)
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
-            job = self._prepare(X, y, sample_weight, incremental=incremental)
-            self.net_.on_epoch = next_task
+            job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
+            self.net_.on_epoch, self.net_.keeper = next_task, keeper
             self.net_.speaks = (self._decode, self._decode_target)
             self._train(job)
-            self.net_.on_epoch = self.net_.speaks = None
+            self.net_.on_epoch = self.net_.speaks = self.net_.keeper = None
         return self
 
     def _prepare(
@@ -254,6 +245,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         sample_weight: Any = None,
         *,
         incremental: bool = False,
+        keeper: FitKeeper | None = None,
         names: np.ndarray | None = None,
     ) -> FitJob:
         """Check everything and make the net, ready to be trained alone or in a stack."""
@@ -261,23 +253,23 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=self._dtype if resume else (np.float64, np.float32),
-            multi_output=True,
-            allow_nd=self._allow_nd,
-            y_numeric=is_regressor(self),
-            reset=not resume,
-        )
+        # Infinities of both signs are an error there, and no warning of numpy's beside it.
+        with np.errstate(invalid="ignore"):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=self._dtype if resume else (np.float64, np.float32),
+                multi_output=True,
+                allow_nd=self._allow_nd,
+                y_numeric=is_regressor(self),
+                reset=not resume,
+            )
         if names is not None:  # X has lost them on its way
             self.feature_names_in_ = names
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
-            )
+            sample_weight = check_weights(sample_weight, X)
         y = densify(y)
         target = self._encode_target(y, X.dtype, resume=resume)
         loss = self._make_loss()
@@ -287,6 +279,8 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
 
         if not (resume and incremental):
             self._random_state = private_random_state(self.random_state)
+        if keeper is not None:
+            keeper.seed(self._random_state)
         if resume:
             self._check_same_architecture(self._count_outputs(target))
             X = self._pick_inputs_to_train_on(X)
@@ -312,6 +306,9 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
 
         try:
             train, valid = self._split(X, y, target, sample_weight)
+            if keeper is not None:
+                classes = getattr(self, "classes_", None)
+                keeper.recognize(train, classes, self.net_.module_ if resume else None)
         except Exception:
             self._forget_failed_fit(resume)
             raise
@@ -327,7 +324,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
                 raise
             residual = 0.0
             if not (job.incremental or self.net_.interrupted_ or self.net_.converged_.all()):
-                residual = self.net_.optimality_residual(job.train).max()
+                residual = float(self.net_.optimality_residual(job.train).max())
         if self.net_.interrupted_:
             warn_caller(
                 f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
@@ -488,6 +485,9 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
 
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
+        if np.isnan(residual):
+            self._forget_failed_fit(resume=False)
+            raise ValueError(ENDED_NOT_FINITE)
         if residual > self.tol and not self._is_pilot:
             self._warn_not_optimal(residual)
         self._publish()

@@ -18,10 +18,22 @@ from sklearn.utils.multiclass import (
 )
 from torch import Tensor
 
-from skreg._base import BaseRegularizedNetwork, solver_is_stochastic
+from skreg._base import BaseRegularizedNetwork
+from skreg._validation import solver_is_stochastic
 from skreg.losses import Logistic, Loss, Multinomial
 
 __all__ = ["ClassificationMixin"]
+
+
+def _sorted_labels(y: np.ndarray) -> np.ndarray:
+    try:
+        return np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y.tolist()})
+        raise TypeError(
+            f"y mixes labels of types that have no order, {', '.join(kinds)}. Make them all "
+            f"texts or all numbers."
+        ) from error
 
 
 class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
@@ -142,14 +154,18 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
         return Multinomial() if len(self.classes_) > 2 and not self._multilabel else Logistic()
 
     def _encode_target(self, y: np.ndarray, dtype: np.dtype, *, resume: bool) -> np.ndarray:
-        check_classification_targets(y)
+        if y.dtype == object and y.ndim == 1:
+            _sorted_labels(y)  # or an error that says more than scikit-learn's next
+        # Numbers too large for integers are no labels, which is said without numpy's warning.
+        with np.errstate(invalid="ignore"):
+            check_classification_targets(y)
         multilabel = type_of_target(y, input_name="y") == "multilabel-indicator"
         if not multilabel:
             y = column_or_1d(y, warn=True)
         if not resume:
             self._multilabel = multilabel
             if self._declared_classes is None:
-                self.classes_ = np.arange(y.shape[1]) if multilabel else np.unique(y)
+                self.classes_ = np.arange(y.shape[1]) if multilabel else _sorted_labels(y)
         elif multilabel != self._multilabel:
             raise ValueError(
                 "y changed between multilabel and single labels since the first fit. Set "

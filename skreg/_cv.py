@@ -20,11 +20,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skreg._base import solver_is_stochastic
 from skreg._base_mlp import BaseRegularizedMLP
 from skreg._folds import Fold, choose, score_folds, stack_walk
 from skreg._parallel import threads_worth
-from skreg._validation import densify, private_random_state
+from skreg._validation import densify, private_random_state, solver_is_stochastic
 from skreg._walk import follow_alphas
 from skreg.path import check_alphas, starts_dense, summarize, train_dense, visit
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty

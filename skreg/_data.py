@@ -311,6 +311,16 @@ class TensorData:
         return X, y, weights
 
 
+@dataclass(frozen=True)
+class FitJob:
+    """The rows of a fit, on the host, and what kind of fit it is."""
+
+    train: TensorData
+    valid: TensorData | None
+    resume: bool
+    incremental: bool
+
+
 def cut(block: Batch, batch_size: int) -> Iterator[Batch]:
     """Yield batches of `batch_size` rows and one of the rest; all are views."""
     X, y, sample_weight = block
@@ -348,4 +358,6 @@ def _as_tensor(array: np.ndarray) -> Tensor:
     # torch can share a writable array in place, but only warns about a read-only one (a
     # memory map, say) that it might be written to.
     array = np.ascontiguousarray(array)
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()  # a single column read backwards is contiguous to numpy
     return torch.from_numpy(array if array.flags.writeable else array.copy())

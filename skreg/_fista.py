@@ -70,6 +70,8 @@ class FISTA(Optimizer):
     tensor([[2., 0.]], requires_grad=True)
     """
 
+    _STATE = ("_gap", "_step_size", "_inertia", "_previous", "_loss", "n_evaluations")
+
     def __init__(self, params: Iterable[Any], *, step_size: float = 1.0) -> None:
         super().__init__(params, {"penalty": None})
         self._parameters = [p for group in self.param_groups for p in group["params"]]
@@ -102,6 +104,23 @@ class FISTA(Optimizer):
         self._gap = source._gap[chosen]
         self._previous = [tensor[chosen] for tensor in source._previous]
         self._loss = None if source._loss is None else source._loss[chosen]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next step depends on beside the parameters."""
+        return {name: getattr(self, name) for name in self._STATE}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where another solver for the same parameters stood."""
+        device = self._parameters[0].device
+        for name, value in state_dict.items():
+            if name == "_previous":
+                value = [tensor.to(device) for tensor in value]
+            elif name == "n_evaluations":
+                value = np.asarray(value)
+            elif value is not None:
+                value = value.to(device)
+            setattr(self, name, value)
 
     @torch.no_grad()
     def step(self, evaluate: Evaluate) -> Tensor:  # type: ignore[override]

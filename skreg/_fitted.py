@@ -6,13 +6,14 @@ import numpy as np
 from torch import Tensor
 
 from skreg._compact_mixin import CompactMixin
+from skreg._persistence import VersionedMixin
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
 __all__ = ["FittedMLP", "FittedNetwork"]
 
 
-class FittedNetwork:
+class FittedNetwork(VersionedMixin):
     """An estimator whose network is in ``net_`` once it is fitted."""
 
     net_: RegularizedNet

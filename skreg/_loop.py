@@ -11,7 +11,7 @@ it, is the business of the net that inherits from it (:mod:`skreg.net`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -37,6 +37,16 @@ _NOT_FINITE = "its loss or its weights are not finite, or soon will be"
 _ONLY_ROSE = f"its loss is {_RISEN:.0f} times what it began with"
 
 
+class Keeper(Protocol):
+    """Who keeps the state of training somewhere, and has it back."""
+
+    def restore(self, net: Any) -> None:
+        """Put a net that has begun where it stood, if there is something to go on from."""
+
+    def keep(self, net: Any, *, last: bool = False) -> None:
+        """Take note of where the net stands, after an epoch and at the end."""
+
+
 class Loop:
     """The loop, for a net that has what is declared here."""
 
@@ -47,6 +57,7 @@ class Loop:
     shufflers: Sequence[Shuffler]
     scorer: Callable[[Tensor], np.ndarray] | None
     on_epoch: Callable[[], bool] | None
+    keeper: Keeper | None
     callbacks_: list
     history: Any
     device: str
@@ -86,6 +97,8 @@ class Loop:
         """
         epochs = self.max_epochs if epochs is None else epochs
         self.begin(train, valid)
+        if self.keeper is not None:
+            self.keeper.restore(self)
         shown = self.shown_to_callbacks(train, valid) if self.callbacks_ else {}
         try:
             while self.n_epochs_ < epochs and not self.done_.all():
@@ -101,6 +114,10 @@ class Loop:
                 self._notify_epoch_end(shown)
                 if self.on_epoch is not None and self.on_epoch():
                     self.converged_[:] = True
+                if self.keeper is not None:
+                    self.keeper.keep(self)
+            if self.keeper is not None:
+                self.keeper.keep(self, last=True)
         except KeyboardInterrupt:
             self.interrupted_ = True
         self.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,22 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
     device : str, default="auto"
         Where to train and predict: "auto" takes CUDA when present, else the CPU.
 
+    checkpoint : str, path-like or None, default=None
+        File that `fit` keeps its state in while it trains, so that it survives being killed.
+        It is replaced as a whole, and holds the state at the end when `fit` returns. Nothing
+        in it is ever run (``weights_only=True``). Not with skorch `callbacks`, whose state
+        cannot be saved; `partial_fit` and stacked searches leave it alone.
+
+    checkpoint_interval : float, default=30.0
+        Least number of seconds between two writes of `checkpoint`; 0 writes after every
+        epoch.
+
+    resume : bool, default=False
+        Whether `fit` goes on from `checkpoint`, where that file exists; else it begins anew
+        and overwrites it. The same call on the same data ends, on a CPU, with the very bits
+        of a fit that was never interrupted. Only `max_iter`, `max_fun`, `device` and
+        `verbose` may differ from those that the file was written with.
+
     callbacks : list of skorch callbacks or None, default=None
         They are copied, and see `net_`.
 
@@ -287,6 +304,9 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
         max_fun: int = 15000,
         penalize_bias: bool = False,
         device: str = "auto",
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_interval: float = 30.0,
+        resume: bool = False,
         callbacks: list | None = None,
         verbose: bool | int = False,
         **module__parameters: Any,
@@ -319,6 +339,9 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
             max_fun=max_fun,
             penalize_bias=penalize_bias,
             device=device,
+            checkpoint=checkpoint,
+            checkpoint_interval=checkpoint_interval,
+            resume=resume,
             callbacks=callbacks,
             verbose=verbose,
             module_parameters=module__parameters,

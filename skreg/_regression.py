@@ -13,8 +13,8 @@ from sklearn.utils._tags import Tags
 from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
-from skreg._base import BaseRegularizedNetwork, solver_is_stochastic
-from skreg._validation import cast_target
+from skreg._base import BaseRegularizedNetwork
+from skreg._validation import cast_target, solver_is_stochastic
 from skreg.losses import REGRESSION_LOSSES, Loss, make_regression_loss
 
 __all__ = ["RegressionMixin"]

@@ -86,6 +86,7 @@ def fit_all(
     windows: Iterable[Sequence[Task]],
     n_threads: int,
     on_progress: Callable[[float], None] = lambda fits: None,
+    is_done: Callable[[Task], bool] = lambda task: False,
 ) -> Iterator[Task]:
     """Fit the estimators of all tasks; yield the tasks as they are done.
 
@@ -98,6 +99,9 @@ def fit_all(
     on_progress : callable
         Called now and then, in any thread, with the number of fits, or the share of one,
         that is done since the last call. The sum is the number of tasks.
+    is_done : callable
+        Says of a task that it need not be fitted. A stack is trained as long as one of its
+        members is needed: with others beside it a member is not the same to the last bit.
     """
 
     def work(chunk: Sequence[Task], check: Callable[[], None]) -> Sequence[Task]:
@@ -115,7 +119,15 @@ def fit_all(
         on_progress(len(chunk) - so_far)
         return chunk
 
-    chunks = (chunk for window in windows for chunk in cut(window, n_threads))
+    def wanted() -> Iterator[list[Task]]:
+        for window in windows:
+            for chunk in cut(window, n_threads):
+                if all(is_done(task) for task in chunk):
+                    on_progress(len(chunk))
+                else:
+                    yield chunk
+
+    chunks = wanted()
     for chunk in run_in_threads(work, chunks, n_threads):
         yield from chunk
 

@@ -13,6 +13,28 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+STOCHASTIC_SOLVERS = ("adam", "sgd")
+
+# The loss of an epoch is measured before its steps: of the last one's, nobody knows yet.
+ENDED_NOT_FINITE = (
+    "Training diverged in its last epoch: the loss is not finite. To cure it, lower "
+    "learning_rate_init, scale the columns of X (StandardScaler) and y "
+    "(TransformedTargetRegressor), or look for extreme values in them."
+)
+
+# The weights of two such layers are more than an index of 64 bits counts.
+_MOST_NEURONS = 2**31
+
+
+def solver_is_stochastic(estimator: Any) -> bool:
+    if estimator.solver not in STOCHASTIC_SOLVERS:
+        raise AttributeError(
+            f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
+            f"needs all data at once. Use solver='adam' or 'sgd'."
+        )
+    return True
 
 
 def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
@@ -21,6 +43,10 @@ def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
         raise ValueError(
             f"hidden_layer_sizes must be positive integers, got {sizes}. Use () for a linear "
             f"model."
+        )
+    if any(int(size) > _MOST_NEURONS for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must not exceed {_MOST_NEURONS} neurons a layer, got {sizes}."
         )
     return tuple(int(size) for size in sizes)
 
@@ -49,6 +75,14 @@ def private_random_state(random_state: Any) -> np.random.RandomState:
 
 def densify(y: Any) -> np.ndarray:
     return y.toarray() if hasattr(y, "toarray") else y
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return sample weights in float64, the largest of them between 1/2 and 1."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    # Only their ratios matter, and so their sum cannot overflow. A power of two changes no bit.
+    _, exponent = np.frexp(weights.max(initial=0.0))
+    return np.ldexp(weights, -exponent)
 
 
 def drop_weightless(

@@ -23,12 +23,10 @@ one matrix product serves many candidates.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -44,174 +42,20 @@ from sklearn.model_selection import (
 )
 from sklearn.model_selection._validation import (
     _insert_error_scores,
-    _score,
     _warn_or_raise_about_fit_failures,
 )
 from sklearn.utils import indexable
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params, _num_samples
+from sklearn.utils.validation import _check_method_params
 
 from skreg._callbacks import SearchProgress
-from skreg._nesting import StandIn, network_in, path_to_network, replace_network
-from skreg._schedule import Task, fit_all, threads_for
+from skreg._evaluation import Evaluation
+from skreg._nesting import path_to_network
+from skreg._resume import RESUME_CONSTRAINTS, SearchKeeper
 
 __all__ = ["StackedGridSearchCV", "StackedRandomizedSearchCV"]
 
-# Transformed training rows held at once in wait for their networks, in bytes: candidates of
-# several folds may share a stack, but a large table is transformed for one fold at a time.
-_BYTES_AHEAD = 2**26
-
-
-@dataclass(frozen=True)
-class _Label:
-    """Which cell of the results a task fills, and how to get there."""
-
-    candidate: int
-    split: int
-    #: The estimator around the network, fitted but for the stand-in in the network's place.
-    around: Any
-    stand_in: StandIn
-    seconds_around: float
-
-
-@dataclass(frozen=True)
-class _Evaluation:
-    """Everything it takes to fit and score candidates, here or in another process."""
-
-    estimator: Any
-    X: Any
-    y: Any
-    scorer: Any
-    fit_params: dict
-    score_params: dict
-    candidates: list[dict]
-    splits: list[tuple[Any, Any]]
-    error_score: Any
-    return_train_score: bool
-    verbose: int
-
-    def run(
-        self,
-        cells: Sequence[tuple[int, int]],
-        on_progress: Callable[[float], None] = lambda fits: None,
-    ) -> list[tuple[tuple[int, int], dict]]:
-        """Fit and score these (candidate, split) cells."""
-        networks = [network_in(self._configured(index)) for index in {c for c, _ in cells}]
-        tasks = fit_all(self._windows(cells), threads_for(networks), on_progress)
-        test_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 1))
-        train_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 0))
-        return [self._finish(task, test_rows, train_rows) for task in tasks]
-
-    def _configured(self, candidate: int) -> Any:
-        # Parameters may be estimators themselves, and are cloned as in scikit-learn's search.
-        parameters = clone(self.candidates[candidate], safe=False)
-        return clone(self.estimator).set_params(**parameters)
-
-    def _rows(self, split: int, part: int) -> tuple[Any, Any]:
-        train, test = self.splits[split]
-        if part == 0:
-            return _safe_split(self.estimator, self.X, self.y, train)
-        return _safe_split(self.estimator, self.X, self.y, test, train)
-
-    def _windows(self, cells: Sequence[tuple[int, int]]) -> Iterator[list[Task]]:
-        """Tasks, as many at a time as there is room for their rows."""
-        keys = {candidate: self._key_around(candidate) for candidate in {c for c, _ in cells}}
-        groups: dict[tuple, list[int]] = {}
-        for candidate, split in cells:
-            groups.setdefault((keys[candidate], split), []).append(candidate)
-        window: list[Task] = []
-        waiting = 0
-        for (_, split), candidates in groups.items():
-            tasks, size = self._tasks(split, candidates)
-            if window and waiting + size > _BYTES_AHEAD:
-                yield window
-                window, waiting = [], 0
-            window, waiting = window + tasks, waiting + size
-        yield window
-
-    def _key_around(self, candidate: int) -> tuple:
-        """What tells apart candidates whose transformers have other parameters."""
-        path = "__".join(path_to_network(self._configured(candidate)))
-        around = [
-            # Equal numbers of two types (1 and 1.0) may mean different things.
-            (name, type(value), value if isinstance(value, str | Real | None) else id(value))
-            for name, value in sorted(self.candidates[candidate].items())
-            if path and name != path and not name.startswith(path + "__")
-        ]
-        return path, *around
-
-    def _tasks(self, split: int, candidates: list[int]) -> tuple[list[Task], int]:
-        """Fit what stands around the networks of some candidates; return their tasks."""
-        start = time.perf_counter()
-        configured = [self._configured(candidate) for candidate in candidates]
-        networks = [network_in(estimator) for estimator in configured]
-        stand_in = StandIn(networks[0])
-        around = replace_network(configured[0], stand_in, fitted=False)
-        X, y = self._rows(split, 0)
-        params = _check_method_params(self.X, self.fit_params, indices=self.splits[split][0])
-        error: Exception | None = None
-        try:
-            around.fit(X, y, **params)
-        except Exception as failure:
-            error = failure
-        seconds = (time.perf_counter() - start) / len(candidates)
-        tasks = []
-        for candidate, network in zip(candidates, networks, strict=True):
-            label = _Label(candidate, split, around, stand_in, seconds)
-            if error is None:
-                task = Task(
-                    network,
-                    stand_in.X_,
-                    stand_in.y_,
-                    stand_in.sample_weight_,
-                    names=stand_in.names_,
-                    label=label,
-                )
-            else:
-                task = Task(network, None, None, label=label)
-                task.fail(error)
-            tasks.append(task)
-        size = 0 if error else getattr(stand_in.X_, "nbytes", 0)
-        return tasks, size
-
-    def _finish(
-        self, task: Task, test_rows: Callable[[int], Any], train_rows: Callable[[int], Any]
-    ) -> tuple[tuple[int, int], dict]:
-        """Score a fitted task as ``_fit_and_score`` does, and let go of the network."""
-        label: _Label = task.label
-        X_test, y_test = test_rows(label.split)
-        result: dict[str, Any] = {
-            "fit_error": task.error,
-            "n_test_samples": _num_samples(X_test),
-            "fit_time": task.fit_time + label.seconds_around,
-            "score_time": 0.0,
-        }
-        names = ["test_scores"] + ["train_scores"] * self.return_train_score
-        if task.exception is not None:
-            if self.error_score == "raise":
-                raise task.exception
-            scores = self.error_score
-            if isinstance(self.scorer, _MultimetricScorer):
-                scores = dict.fromkeys(self.scorer._scorers, self.error_score)
-            result.update(dict.fromkeys(names, scores))
-        else:
-            if label.stand_in.names_ is not None:
-                task.estimator.feature_names_in_ = label.stand_in.names_
-            fitted = replace_network(label.around, task.estimator, fitted=True)
-            for name in names:
-                rows = (X_test, y_test) if name == "test_scores" else train_rows(label.split)
-                indices = self.splits[label.split][name == "test_scores"]
-                params = _check_method_params(self.X, self.score_params, indices=indices)
-                start = time.perf_counter()
-                result[name] = _score(fitted, *rows, self.scorer, params, self.error_score)
-                if name == "test_scores":
-                    result["score_time"] = time.perf_counter() - start
-        cell = (label.candidate, label.split)
-        if self.verbose > 1:
-            chosen = ", ".join(f"{k}={v}" for k, v in self.candidates[cell[0]].items())
-            print(f"[CV {cell[1] + 1}/{len(self.splits)}] {chosen}: {result['test_scores']}")
-        task.estimator = None  # type: ignore[assignment]
-        return cell, result
+# Into how many parts each process's share of a search with a checkpoint is cut.
+_SHARDS_PER_JOB = 8
 
 
 class _StackedSearch:
@@ -249,7 +93,7 @@ class _StackedSearch:
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
-        evaluation = _Evaluation(
+        evaluation = Evaluation(
             estimator=clone(self.estimator),
             X=X,
             y=y,
@@ -262,10 +106,11 @@ class _StackedSearch:
             return_train_score=self.return_train_score,
             verbose=self.verbose,
         )
+        keeper = SearchKeeper.of(self, {**evaluation.identity(), "scoring": self.scoring})
         n_fits = len(candidates) * len(splits)
         with SearchProgress(self, X, y, n_fits, refits=bool(self.refit)) as progress:
             with progress.search():
-                out = self._evaluate(evaluation, progress.report)
+                out = self._evaluate(evaluation, progress.report, keeper)
             _warn_or_raise_about_fit_failures(out, self.error_score)
             if callable(self.scoring):
                 _insert_error_scores(out, self.error_score)
@@ -295,7 +140,10 @@ class _StackedSearch:
         return self
 
     def _evaluate(
-        self: Any, evaluation: _Evaluation, report: Callable[[float], None]
+        self: Any,
+        evaluation: Evaluation,
+        report: Callable[[float], None],
+        keeper: SearchKeeper | None,
     ) -> list[dict]:
         """Results of all cells, by candidate and then by split."""
         n_candidates, n_splits = len(evaluation.candidates), len(evaluation.splits)
@@ -307,19 +155,30 @@ class _StackedSearch:
             )
         n_shards = min(effective_n_jobs(self.n_jobs), len(cells))
         if n_shards == 1:
-            done = evaluation.run(cells, report)
+            done = dict(evaluation.run(cells, report, keeper))
         else:
             # Cells of one split stay together: the fewer splits a shard has, the fewer
             # transformers it fits and the more its networks share.
             cells.sort(key=lambda cell: cell[1])
-            shards = [cells[k] for k in _even_slices(len(cells), n_shards)]
             parallel = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)
-            done = []
-            for part in parallel(delayed(evaluation.run)(shard) for shard in shards):
-                done += part
+            done = {}
+            if keeper is not None:
+                # Smaller shards, so that there is something to keep before the end.
+                n_shards = min(_SHARDS_PER_JOB * n_shards, len(cells))
+                done = dict(keeper.done)
+                if parallel._backend.supports_return_generator:
+                    parallel.return_generator, parallel.return_ordered = True, False
+            shards = [cells[k] for k in _even_slices(len(cells), n_shards)]
+            missing = [shard for shard in shards if not done.keys() >= set(shard)]
+            report(sum(map(len, shards)) - sum(map(len, missing)))
+            for part in parallel(delayed(evaluation.run)(shard) for shard in missing):
+                done.update(part)
                 report(len(part))
-        by_cell = dict(done)
-        return [by_cell[cell] for cell in sorted(by_cell)]
+                if keeper is not None:
+                    keeper.keep(part)
+        if keeper is not None:
+            keeper.keep((), last=True)
+        return [done[cell] for cell in sorted(done)]
 
 
 def _even_slices(n_items: int, n_parts: int) -> list[slice]:
@@ -366,6 +225,17 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
         The score where a fit fails.
     return_train_score : bool, default=False
         Whether to score on the training rows too.
+    checkpoint : str, path-like or None, default=None
+        File that the search keeps its results in, so that it survives being killed. It is
+        replaced as a whole, and nothing in it is ever run (``weights_only=True``). The refit
+        is not part of it: give the network itself a `checkpoint` for that.
+    checkpoint_interval : float, default=30.0
+        Least number of seconds between two writes of `checkpoint`.
+    resume : bool, default=False
+        Whether to go on from `checkpoint`, where that file exists. Stacks that were done are
+        not trained again, and the same call on the same data ends with the results of a
+        search that was never interrupted: on a CPU, and with the same `n_jobs` and number of
+        threads, to the last bit. Candidates with ``random_state=None`` are drawn anew.
 
     Attributes
     ----------
@@ -417,6 +287,44 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     (0.001, 0.97)
     """
 
+    _parameter_constraints: dict = {
+        **GridSearchCV._parameter_constraints,
+        **RESUME_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any,
+        *,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_interval: float = 30.0,
+        resume: bool = False,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.resume = resume
+
     def _candidates(self) -> Iterable[dict]:
         return ParameterGrid(self.param_grid)
 
@@ -445,6 +353,9 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
         As in :class:`StackedGridSearchCV`.
     random_state : int, RandomState instance or None, default=None
         Draws the candidates.
+    checkpoint, checkpoint_interval, resume
+        As in :class:`StackedGridSearchCV`. With ``random_state=None`` other candidates are
+        drawn in each call, and there is nothing to resume.
 
     See Also
     --------
@@ -466,6 +377,48 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
     >>> bool(search.best_score_ > 0.95)
     True
     """
+
+    _parameter_constraints: dict = {
+        **RandomizedSearchCV._parameter_constraints,
+        **RESUME_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_distributions: Any,
+        *,
+        n_iter: int = 10,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        random_state: Any = None,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_interval: float = 30.0,
+        resume: bool = False,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_distributions,
+            n_iter=n_iter,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            random_state=random_state,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.resume = resume
 
     def _candidates(self) -> Iterable[dict]:
         return ParameterSampler(

@@ -110,18 +110,57 @@ class MLP(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.n_features = n_features
-        self.hidden_layer_sizes = tuple(hidden_layer_sizes)
-        self.n_outputs = n_outputs
+        self._set_sizes(n_features, hidden_layer_sizes, n_outputs)
         self.activation = activation
         self.dropout = dropout
         self.n_members = n_members
-        self._shapes = list(pairwise((n_features, *self.hidden_layer_sizes, n_outputs)))
         n_weights = sum(fan_in * fan_out for fan_in, fan_out in self._shapes)
         n_biases = sum(fan_out for _, fan_out in self._shapes)
         self.weight = nn.Parameter(torch.empty(n_members, n_weights, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(n_members, n_biases, dtype=dtype))
         self.reset_parameters(random_state)
+
+    def _set_sizes(
+        self, n_features: int, hidden_layer_sizes: Sequence[int], n_outputs: int
+    ) -> None:
+        self.n_features = n_features
+        self.hidden_layer_sizes = tuple(hidden_layer_sizes)
+        self.n_outputs = n_outputs
+        self._shapes = list(pairwise((n_features, *self.hidden_layer_sizes, n_outputs)))
+
+    @classmethod
+    def of(
+        cls,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        n_features: int,
+        hidden_layer_sizes: Sequence[int],
+        n_outputs: int,
+        activation: str,
+        dropout: float,
+    ) -> MLP:
+        """Return a stack with this flat `weight` and `bias`; nothing is drawn.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skreg.modules import MLP
+        >>> weight, bias = torch.tensor([[2.0, 3.0]]), torch.tensor([[1.0]])
+        >>> linear = MLP.of(
+        ...     weight, bias, n_features=2, hidden_layer_sizes=(), n_outputs=1,
+        ...     activation="relu", dropout=0.0,
+        ... )
+        >>> linear(torch.tensor([[1.0, 1.0]])).item()
+        6.0
+        """
+        module = cls.__new__(cls)
+        nn.Module.__init__(module)
+        module._set_sizes(n_features, hidden_layer_sizes, n_outputs)
+        module.activation, module.dropout = activation, dropout
+        module.n_members = len(weight)
+        module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return module
 
     @classmethod
     @torch.no_grad()

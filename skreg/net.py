@@ -27,8 +27,9 @@ from skreg._backprop import Backprop
 from skreg._data import Shuffler, TensorData
 from skreg._device import move, restore_generators
 from skreg._fista import FISTA
-from skreg._loop import Loop
+from skreg._loop import Keeper, Loop
 from skreg._passes import mean_losses_and_gradients, raw_outputs
+from skreg._plain import from_plain, to_plain
 from skreg._progress import Progress
 from skreg.losses import Loss
 from skreg.modules import MLP, penalized_parameters
@@ -69,6 +70,8 @@ class RegularizedNet(Loop, NeuralNet):
     speaks : tuple of two callables or None
         What turn raw outputs, and targets, into the estimator's language: labels, say. For
         callbacks that score with `predict` during training.
+    keeper : Keeper or None
+        Shown the net after every epoch of `train_on`, to save where it stands.
     module_, optimizer_, criterion_, history, callbacks_
         As in any skorch net.
     data_losses_, penalties_ : list of ndarray of shape (n_members,)
@@ -127,6 +130,7 @@ class RegularizedNet(Loop, NeuralNet):
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
         self.speaks: tuple[Callable, Callable] | None = None
+        self.keeper: Keeper | None = None
 
     device: str
 
@@ -295,13 +299,18 @@ class RegularizedNet(Loop, NeuralNet):
             shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")
 
-    def rewrite_history(self) -> None:
-        """Make the history say what the curves say, after they came from elsewhere."""
+    def rewrite_history(self, first: int = 0) -> None:
+        """Make the history say what the curves say from an epoch on.
+
+        To be called after the curves came from elsewhere.
+        """
+        n_epochs = len(self.data_losses_)
         self.history.clear()
         # As skorch's own methods would, without going through the whole history for each.
+        # Counted from the end: there may be fewer scores than losses.
         self.history.extend(
-            {"batches": [], "epoch": epoch + 1, **self._row_of(epoch)}
-            for epoch in range(len(self.data_losses_))
+            {"batches": [], "epoch": epoch + 1 - first, **self._row_of(epoch - n_epochs)}
+            for epoch in range(first, n_epochs)
         )
 
     def _row_of(self, epoch: int) -> dict[str, Any]:
@@ -314,12 +323,19 @@ class RegularizedNet(Loop, NeuralNet):
     # ------------------------------------------------------------------ pickling
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything as it is, tensors on the CPU: a pickle made on CUDA loads anywhere."""
+        """The state that a pickle made on any device loads anywhere from.
+
+        Plain where that can be (:mod:`skreg._plain`). A module of another kind is pickled as
+        it is, its tensors on the CPU, and so is a net whose callbacks may point into it.
+        """
+        if self.initialized_ and not self.callbacks_ and type(self.module_) is MLP:
+            return to_plain(self)
         state = self.__dict__.copy()
         # What is there in training alone: a callback may pickle the net then.
         for name in ("_train", "_valid", "_train_epoch"):
             state.pop(name, None)
-        state["_backprop"] = state["on_epoch"] = state["speaks"] = None
+        for name in ("_backprop", "on_epoch", "speaks", "keeper"):
+            state[name] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         if torch.device(self.device).type != "cpu":
             # Together, so that the optimizer goes on pointing at the module's parameters and
@@ -332,6 +348,9 @@ class RegularizedNet(Loop, NeuralNet):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.get("plain"):
+            from_plain(self, state)
+            return
         self.__dict__.update(state)
         if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
             self.device = "cpu"

@@ -236,7 +236,7 @@ def as_pickled_on_cuda(model):
     state = model.net_.__getstate__()
     state["device"] = "cuda"
     # The state of a CUDA generator is 16 bytes, seed and offset; that of a CPU one 5,056.
-    state["_generators"] = [torch.zeros(16, dtype=torch.uint8) for _ in state["_generators"]]
+    state["_generators"] = [np.zeros(16, dtype=np.uint8) for _ in state["_generators"]]
     return pickle.loads(pickle.dumps(state))
 
 

@@ -13,6 +13,7 @@ import torch
 from skorch.callbacks import LRScheduler
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg._checkpoint import Checkpoint
 from skreg.losses import Quantile
 from skreg.penalties import L1, L2, ElasticNet
 
@@ -116,6 +117,21 @@ KNOBS = [
     ("penalize_bias", {"alpha": 0.5, **FISTA}, True, lambda a, b: bias_size(b) < bias_size(a)),
     ("dropout", {}, 0.5, lambda a, b: b.loss_ > a.loss_ and differs(a, b)),
     ("device", {}, "cpu", lambda a, b: device_of(b) == "cpu"),
+    ("checkpoint", {}, "file", lambda a, b: a.n_writes == 0 < b.n_writes and not differs(a, b)),
+    (
+        "checkpoint_interval",
+        {"checkpoint": "file"},
+        0.0,
+        # At the end alone, or after every epoch too.
+        lambda a, b: (a.n_writes, b.n_writes) == (1, 31),
+    ),
+    # What was trained to its end already is not trained again.
+    (
+        "resume",
+        {"checkpoint": "file", "verbose": True},
+        True,
+        lambda a, b: a.printed and not b.printed and not differs(a, b),
+    ),
     ("callbacks", {}, [LRScheduler("StepLR", step_size=1, gamma=0.1)], differs),
     ("verbose", {}, True, lambda a, b: b.printed and not a.printed),
 ]
@@ -142,9 +158,24 @@ OF_ONE = {
 }
 
 
-def fitted(estimator, y, settings, capsys):
+@pytest.fixture(autouse=True)
+def writes(monkeypatch, tmp_path):
+    """Checkpoints go to a folder of their own, and how many is counted in a list."""
+    monkeypatch.chdir(tmp_path)
+    write, written = Checkpoint.write, []
+
+    def write_and_count(self, state):
+        written.append(self.path)
+        write(self, state)
+
+    monkeypatch.setattr(Checkpoint, "write", write_and_count)
+    return written
+
+
+def fitted(estimator, y, settings, capsys, writes):
+    writes.clear()
     model = estimator(**{**BASE, **settings}).fit(X, y)
-    model.printed = capsys.readouterr().out
+    model.printed, model.n_writes = capsys.readouterr().out, len(writes)
     return model.fit(X, y)
 
 
@@ -154,12 +185,12 @@ def fitted(estimator, y, settings, capsys):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_turning_a_knob_changes_the_fit_as_theory_says(
-    kind, name, settings, value, theory, capsys
+    kind, name, settings, value, theory, capsys, writes
 ):
     estimator, y = BOTH[kind]
-    base = fitted(estimator, y, settings, capsys)
+    base = fitted(estimator, y, settings, capsys, writes)
     assert repr(base.get_params()[name]) != repr(value), "the knob is not turned"
-    assert theory(base, fitted(estimator, y, {**settings, name: value}, capsys))
+    assert theory(base, fitted(estimator, y, {**settings, name: value}, capsys, writes))
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -1,0 +1,385 @@
+"""Fits and searches that were killed go on from their checkpoint as if nothing had happened."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPRegressor,
+    StackedGridSearchCV,
+    StackedRandomizedSearchCV,
+)
+from skreg._checkpoint import Checkpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+_rng = np.random.default_rng(0)
+X = _rng.normal(size=(80, 5))
+Y = X[:, 0] - 2 * X[:, 1] + np.maximum(X[:, 2], 0)
+LABELS = np.array(["no", "yes"])[(Y > 0).astype(int)]
+REGRESSOR, CLASSIFIER = RegularizedMLPRegressor, RegularizedMLPClassifier
+
+# Whatever has a state of its own.
+FITS = {
+    "adam": (REGRESSOR, X, Y, {}),
+    "float32": (REGRESSOR, X.astype(np.float32), Y, {"penalty": "l1"}),
+    "two outputs": (REGRESSOR, X, np.column_stack([Y, X[:, 0]]), {"penalty": "elasticnet"}),
+    "momentum": (REGRESSOR, X, Y, {"solver": "sgd", "nesterovs_momentum": False}),
+    "nesterov": (CLASSIFIER, X, LABELS, {"solver": "sgd"}),
+    "fista": (REGRESSOR, X, Y, {"solver": "fista", "penalty": "l1", "activation": "tanh"}),
+    "dropout": (CLASSIFIER, X, LABELS, {"dropout": 0.3}),
+    "early stopping": (REGRESSOR, X, Y, {"early_stopping": True, "n_iter_no_change": 2}),
+    "fista stops early": (REGRESSOR, X, Y, {"early_stopping": True, "solver": "fista"}),
+    "adaptive": (REGRESSOR, X, Y, {"learning_rate": "adaptive", "n_iter_no_change": 1}),
+    "invscaling": (REGRESSOR, X, Y, {"learning_rate": "invscaling", "solver": "sgd"}),
+    "diverging": (REGRESSOR, X, Y, {"solver": "sgd", "learning_rate_init": 10.0}),
+    "sparse": (CLASSIFIER, sp.csr_matrix(X), np.digitize(Y, [-1, 1]), {"penalty": "l1"}),
+    "one batch": (REGRESSOR, X, Y, {"batch_size": 80, "penalty_method": "subgradient"}),
+    "no seed": (REGRESSOR, X, Y, {"random_state": None, "early_stopping": True}),
+}
+every_fit = pytest.mark.parametrize(
+    ("estimator", "X", "y", "settings"), FITS.values(), ids=FITS
+)
+
+
+def small(estimator=REGRESSOR, **settings):
+    settings = {
+        "hidden_layer_sizes": (6,),
+        "learning_rate_init": 0.02,
+        "batch_size": 32,
+        "max_iter": 8,
+        "tol": 1e-3,
+        "random_state": 0,
+        "alpha": 1e-3,
+        "checkpoint_interval": 0,
+        "device": "cpu",
+        **settings,
+    }
+    return estimator(**settings)
+
+
+def assert_same_fit(first, second):
+    for ours, theirs in zip(
+        first.coefs_ + first.intercepts_, second.coefs_ + second.intercepts_, strict=True
+    ):
+        assert_array_equal(ours, theirs)
+    names = ("loss_curve_", "penalty_curve_", "validation_scores_", "n_iter_", "t_", "loss_")
+    for name in (*names, "best_loss_", "best_validation_score_"):
+        assert getattr(first, name) == getattr(second, name), name
+    assert first.net_.history == second.net_.history
+    assert_array_equal(first._random_state.get_state()[1], second._random_state.get_state()[1])
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches ``kill -9``."""
+
+
+@pytest.fixture
+def kill_after(monkeypatch):
+    """A function: after so many writes of a checkpoint, whoever wrote it dies."""
+    write = Checkpoint.write
+
+    def arm(n_writes):
+        left = [n_writes]
+
+        def write_and_die(self, state):
+            write(self, state)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+
+        monkeypatch.setattr(Checkpoint, "write", write_and_die)
+
+    return arm
+
+
+@pytest.fixture
+def versions(monkeypatch, tmp_path):
+    """Copies of every version of a checkpoint, in a list."""
+    write, copies = Checkpoint.write, []
+
+    def write_and_copy(self, state):
+        write(self, state)
+        copies.append(tmp_path / f"version-{len(copies)}")
+        shutil.copy(self.path, copies[-1])
+
+    monkeypatch.setattr(Checkpoint, "write", write_and_copy)
+    return copies
+
+
+@every_fit
+def test_a_fit_goes_on_from_any_epoch_bit_for_bit(
+    estimator, X, y, settings, versions, monkeypatch, tmp_path
+):
+    path = tmp_path / "fit.checkpoint"
+    whole = small(estimator, checkpoint=path, **settings).fit(X, y)
+    if settings.get("random_state", 0) is not None:
+        plain = small(estimator, **settings).fit(X, y)
+        assert_same_fit(plain, whole)
+    assert len(versions) == whole.n_iter_ + 1
+    monkeypatch.undo()
+    # After the first epoch, in the middle, at the end of the last epoch and of the fit.
+    for version in (versions[0], versions[len(versions) // 2], *versions[-2:]):
+        shutil.copy(version, path)
+        resumed = small(estimator, checkpoint=path, resume=True, **settings).fit(X, y)
+        assert_same_fit(resumed, whole)
+        assert resumed.net_.keeper is None
+    # The optimizer goes on alike too.
+    if settings.get("solver") != "fista" and not settings.get("early_stopping"):
+        assert_same_fit(whole.partial_fit(X, y), resumed.partial_fit(X, y))
+
+
+def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(kill_after, tmp_path):
+    path = str(tmp_path / "fit.checkpoint")
+    model = small(checkpoint=path, resume=True, dropout=0.2)
+    plain = clone(model).set_params(checkpoint=None, resume=False).fit(X, Y)
+    for _ in range(3):
+        kill_after(2)
+        with pytest.raises(Killed):
+            clone(model).fit(X, Y)
+    kill_after(-1)
+    assert_same_fit(clone(model).fit(X, Y), plain)
+    assert os.listdir(tmp_path) == ["fit.checkpoint"]
+
+
+def test_a_random_state_instance_stands_where_the_whole_fit_would_leave_it(
+    kill_after, tmp_path
+):
+    path = tmp_path / "fit.checkpoint"
+    whole = small(random_state=np.random.RandomState(3)).fit(X, Y)
+    kill_after(3)
+    with pytest.raises(Killed):
+        small(random_state=np.random.RandomState(3), checkpoint=path).fit(X, Y)
+    kill_after(-1)
+    state = np.random.RandomState(3)
+    resumed = small(random_state=state, checkpoint=path, resume=True).fit(X, Y)
+    assert_same_fit(resumed, whole)
+
+
+def test_warm_starts_are_resumed_and_tell_their_beginnings_apart(kill_after, tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    first = small(warm_start=True).fit(X, Y)
+    again, other = (clone(first).fit(X, Y) for _ in range(2))
+    other.partial_fit(X, Y)
+    first.fit(X, Y)
+    for model in (again, other):
+        model.set_params(checkpoint=path, resume=True)
+    kill_after(3)
+    with pytest.raises(Killed):
+        again.fit(X, Y)
+    kill_after(-1)
+    with pytest.raises(ValueError, match="initial weights differ"):
+        other.fit(X, Y)
+    again = small(warm_start=True).fit(X, Y).set_params(checkpoint=path, resume=True)
+    assert_same_fit(again.fit(X, Y), first)
+
+
+def test_max_iter_may_grow_but_not_shrink(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    small(checkpoint=path).fit(X, Y)
+    longer = small(checkpoint=path, resume=True, max_iter=12).fit(X, Y)
+    assert_same_fit(longer, small(max_iter=12).fit(X, Y))
+    with pytest.raises(ValueError, match="holds a fit of 12 epochs, more than max_iter=3"):
+        small(checkpoint=path, resume=True, max_iter=3).fit(X, Y)
+
+
+OTHERS = {
+    "alpha": ({"alpha": 0.5}, X, Y, None),
+    "hidden_layer_sizes": ({"hidden_layer_sizes": (7,)}, X, Y, None),
+    "random_state": ({"random_state": 1}, X, Y, None),
+    "loss": ({"loss": "huber"}, X, Y, None),
+    "X": ({}, X + 1e-9, Y, None),
+    "y": ({}, X, Y + 1e-9, None),
+    "sample_weight": ({}, X, Y, np.arange(80) + 1.0),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_checkpoint_of_another_fit_is_an_error_that_names_the_difference(name, tmp_path):
+    settings, other_X, other_y, sample_weight = OTHERS[name]
+    path = tmp_path / "fit.checkpoint"
+    small(checkpoint=path).fit(X, Y)
+    before = path.read_bytes()
+    model = small(checkpoint=path, resume=True, **settings)
+    with pytest.raises(ValueError, match=rf"checkpoint=.* another fit: {name} differs"):
+        model.fit(other_X, other_y, sample_weight)
+    assert path.read_bytes() == before
+    assert not hasattr(model, "net_")
+    # Asked to begin anew, it does.
+    model.set_params(resume=False).fit(other_X, other_y, sample_weight)
+    assert path.read_bytes() != before
+
+
+def test_a_checkpoint_of_another_kind_of_estimator_is_an_error(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    small(checkpoint=path).fit(X, Y)
+    with pytest.raises(ValueError, match="from another fit: estimator"):
+        small(CLASSIFIER, checkpoint=path, resume=True).fit(X, LABELS)
+    # The same codes of other labels.
+    path = tmp_path / "other"
+    small(CLASSIFIER, checkpoint=path).fit(X, LABELS)
+    with pytest.raises(ValueError, match="from another fit: y differs"):
+        small(CLASSIFIER, checkpoint=path, resume=True).fit(X, LABELS == "yes")
+
+
+def test_resume_without_a_checkpoint_and_callbacks_with_one_are_errors(tmp_path):
+    with pytest.raises(ValueError, match="resume=True needs a file"):
+        small(resume=True).fit(X, Y)
+    with pytest.raises(ValueError, match=r"checkpoint=.* callbacks"):
+        small(checkpoint=tmp_path / "file", callbacks=[Callback()]).fit(X, Y)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_foreign_file_stops_the_fit_before_it_begins(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n")
+    for resume in (True, False):
+        with pytest.raises(ValueError, match="is not a checkpoint"):
+            small(checkpoint=path, resume=resume).fit(X, Y)
+    assert path.read_text() == "a,b\n"
+
+
+# ---------------------------------------------------------------------- searches
+
+GRID = {"alpha": [1e-3, 1e-2, 1e-1], "hidden_layer_sizes": [(6,), (4,), (3, 3)]}
+
+
+def search_over(network=None, grid=None, **settings):
+    network = small() if network is None else network
+    settings = {"cv": 3, "checkpoint_interval": 0, "refit": False, **settings}
+    return StackedGridSearchCV(network, GRID if grid is None else grid, **settings)
+
+
+def assert_same_results(first, second):
+    assert first.cv_results_["params"] == second.cv_results_["params"]
+    scores = [name for name in second.cv_results_ if name.startswith(("split", "mean_test"))]
+    assert len(scores) >= 3
+    for name in scores:
+        assert_array_equal(first.cv_results_[name], second.cv_results_[name])
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"scoring": ["r2", "neg_mean_absolute_error"], "return_train_score": True}]
+)
+def test_a_search_goes_on_from_the_stacks_it_has(settings, kill_after, tmp_path, monkeypatch):
+    path = tmp_path / "search.checkpoint"
+    whole = search_over(**settings).fit(X, Y)
+    # Three stacks of nine. In the middle of the second's results, and at the end of them.
+    for n_writes, n_missing in ((14, 18), (18, 9)):
+        kill_after(n_writes)
+        with pytest.raises(Killed):
+            search_over(checkpoint=path, resume=True, **settings).fit(X, Y)
+        kill_after(-1)
+        trained = []
+        chunks = "skreg._schedule._fit_chunk"
+        monkeypatch.setattr(chunks, count_calls(chunks, trained))
+        resumed = search_over(checkpoint=path, resume=True, **settings).fit(X, Y)
+        assert sum(map(len, trained)) == n_missing
+        assert_same_results(resumed, whole)
+        assert os.listdir(tmp_path) == ["search.checkpoint"]
+        # All is done: nothing is trained.
+        trained.clear()
+        again = search_over(checkpoint=path, resume=True, **settings).fit(X, Y)
+        assert not trained
+        assert_same_results(again, whole)
+        path.unlink()
+
+
+def count_calls(name, calls):
+    module, function = name.rsplit(".", 1)
+    original = getattr(sys.modules[module], function)
+
+    def counting(chunk, *rest):
+        calls.append(chunk)
+        return original(chunk, *rest)
+
+    return counting
+
+
+def test_a_search_in_processes_goes_on_too(kill_after, tmp_path):
+    path = tmp_path / "search.checkpoint"
+    pipeline = make_pipeline(StandardScaler(), small())
+    grid = {
+        "regularizedmlpregressor__alpha": [1e-3, 1e-2],
+        "standardscaler__with_mean": [True, False],
+    }
+    settings = {"n_jobs": 2, "checkpoint": path}
+    whole = search_over(pipeline, grid, **settings).fit(X, Y)
+    path.unlink()
+    kill_after(3)
+    with pytest.raises(Killed):
+        search_over(pipeline, grid, **settings).fit(X, Y)
+    kill_after(-1)
+    n_done = len(Checkpoint(path, interval=0, resume=True).state)
+    assert 0 < n_done < 12
+    assert_same_results(search_over(pipeline, grid, resume=True, **settings).fit(X, Y), whole)
+
+
+def test_a_checkpoint_of_another_search_is_an_error_that_names_the_difference(tmp_path):
+    path = tmp_path / "search.checkpoint"
+    search_over(checkpoint=path, resume=True).fit(X, Y)
+    before = path.read_bytes()
+    others = {
+        "candidates": {"grid": {"alpha": [1.0]}},
+        "estimator": {"network": small(tol=0.5)},
+        "splits": {"cv": 4},
+        "scoring": {"scoring": "neg_mean_absolute_error"},
+        "return_train_score": {"return_train_score": True},
+    }
+    for name, settings in others.items():
+        with pytest.raises(ValueError, match=f"from another fit: {name} differ"):
+            search_over(checkpoint=path, resume=True, **settings).fit(X, Y)
+    with pytest.raises(ValueError, match="from another fit: y differs"):
+        search_over(checkpoint=path, resume=True).fit(X, Y + 1)
+    with pytest.raises(ValueError, match="from another fit: estimator"):
+        small(checkpoint=path, resume=True).fit(X, Y)
+    assert path.read_bytes() == before
+
+
+def test_a_randomized_search_keeps_its_results_as_well(tmp_path):
+    path = tmp_path / "search.checkpoint"
+    searches = [
+        StackedRandomizedSearchCV(
+            small(), GRID, n_iter=3, cv=2, random_state=0, checkpoint=path, resume=True
+        ).fit(X, Y)
+        for _ in range(2)
+    ]
+    assert_same_results(*searches)
+    # To the digit: nothing was measured anew.
+    assert_array_equal(*[search.cv_results_["mean_fit_time"] for search in searches])
+
+
+def test_the_checkpoint_of_a_network_in_a_search_is_that_of_the_refit(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    network = small(checkpoint=path, resume=True)
+    search = search_over(network, {"alpha": [0.1, 1e-3]}, refit=True).fit(X, Y)
+    assert Checkpoint(path, interval=0, resume=True).state["net"]["n_epochs_"] == 8
+    plain = GridSearchCV(small(), {"alpha": [0.1, 1e-3]}, cv=3).fit(X, Y)
+    assert_same_fit(search.best_estimator_, plain.best_estimator_)
+
+
+# ---------------------------------------------------------------------- kill -9
+
+
+def test_killed_by_the_system_at_random_moments():
+    script = BENCHMARKS / "kill.py"
+    done = subprocess.run(
+        [sys.executable, script, "--fits", "4"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 of 4 equal the uninterrupted one" in done.stdout
