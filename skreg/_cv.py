@@ -20,7 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skreg._base import BaseRegularizedMLP, solver_is_stochastic
+from skreg._base import BaseRegularizedMLP
 from skreg._folds import Fold, choose, score_folds, stack_walk
 from skreg._parallel import threads_worth
 from skreg._validation import densify, private_random_state
@@ -32,9 +32,7 @@ __all__ = ["PathCV"]
 
 
 def _can_go_on(estimator: PathCV) -> bool:
-    if not estimator.__sklearn_is_fitted__():
-        raise AttributeError("partial_fit goes on at the alpha that fit chose: call fit first.")
-    return solver_is_stochastic(estimator)
+    raise AttributeError("There is no partial_fit here: fit chooses alpha from all rows.")
 
 
 class PathCV(BaseRegularizedMLP):
