@@ -18,8 +18,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
 What the scripts in `benchmarks/` printed; `make bench` runs them all and writes this page. The
-times are those of one machine on one day. The ratios are what to look at: all sides of a table ran
-in the same process, or at the same time of day on the same cores, by turns.
+times are those of one machine on one day. The ratios are what to look at: all sides of a table
+ran by turns, on the same cores.
 """
 
 
@@ -45,7 +45,8 @@ def machine():
         model = found[1] if found else model
     packages = (skreg, sklearn, skorch, torch, np)
     versions = ", ".join(f"{p.__name__} {p.__version__}" for p in packages)
-    return f"{model}, {torch.get_num_threads()} threads; Python {platform.python_version()}, {versions}"
+    threads, python = torch.get_num_threads(), platform.python_version()
+    return f"{model}, {threads} threads; Python {python}, {versions}"
 
 
 @contextlib.contextmanager

@@ -32,9 +32,7 @@ __all__ = ["PathCV"]
 
 
 def _can_go_on(estimator: PathCV) -> bool:
-    if not estimator.__sklearn_is_fitted__():
-        raise AttributeError("partial_fit goes on at the alpha that fit chose: call fit first.")
-    return solver_is_stochastic(estimator)
+    raise AttributeError("There is no partial_fit here: fit chooses alpha from all rows.")
 
 
 class PathCV(BaseRegularizedMLP):
