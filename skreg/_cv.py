@@ -23,7 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from skreg._base_mlp import BaseRegularizedMLP
 from skreg._folds import Fold, choose, score_folds, stack_walk
 from skreg._parallel import threads_worth
-from skreg._validation import densify, private_random_state, solver_is_stochastic
+from skreg._validation import densify, private_random_state
 from skreg._walk import follow_alphas
 from skreg.path import check_alphas, starts_dense, summarize, train_dense, visit
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty
@@ -31,8 +31,10 @@ from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penal
 __all__ = ["PathCV"]
 
 
-def _can_go_on(estimator: PathCV) -> bool:
-    raise AttributeError("There is no partial_fit here: fit chooses alpha from all rows.")
+def _never(estimator: PathCV) -> bool:
+    raise AttributeError(
+        f"{type(estimator).__name__} has no partial_fit: fit chooses alpha from all rows."
+    )
 
 
 class PathCV(BaseRegularizedMLP):
@@ -74,23 +76,9 @@ class PathCV(BaseRegularizedMLP):
     def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
         """The plain estimator with these parameters."""
 
-    @available_if(_can_go_on)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> PathCV:
-        """Train for one epoch on these samples, at the alpha that `fit` chose.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Relative to the other samples of the same call.
-
-        Returns
-        -------
-        self : PathCV
-        """
-        self._fit(X, y, sample_weight, incremental=True)
-        return self
+    @available_if(_never)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Not here: `fit` chooses alpha from all rows."""
 
     def _plain_penalty(self) -> Penalty | None:
         l1_ratio = vars(self).get("l1_ratio_", DEFAULT_L1_RATIO)
