@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skreg import RegularizedMLPClassifier
+from skreg.penalties import GroupLasso
 
 rng = np.random.default_rng(0)
 frame, y = load_wine(return_X_y=True, as_frame=True)
@@ -34,7 +35,9 @@ X_train, X_test, y_train, y_test = train_test_split(frame, y, random_state=0, st
 print(frame.dtypes.astype(str).value_counts().to_string())
 
 # %%
-# Names of transformed columns reach the network, since the transformer returns a frame.
+# Names of transformed columns reach the network, since the transformer returns a frame. The
+# columns that a category became are one group, by the start of their names: it stays or goes
+# as a whole.
 encode = make_column_transformer(
     (
         make_pipeline(SimpleImputer(), StandardScaler()),
@@ -45,7 +48,7 @@ encode = make_column_transformer(
 ).set_output(transform="pandas")
 network = RegularizedMLPClassifier(
     (12,),
-    penalty="group_lasso",
+    penalty=GroupLasso(groups=["color_intensity_", "hue_", "alcohol_", "shelf_"]),
     alpha=0.01,
     learning_rate_init=0.02,
     max_iter=500,
