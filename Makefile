@@ -26,6 +26,7 @@ lint: $(STAMP)
 bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/fit.py --save
 	$(BIN)/python benchmarks/grid.py --quick --save
+	$(BIN)/python benchmarks/profile_steps.py --save
 	$(BIN)/python benchmarks/predict.py --quick --save
 	$(BIN)/python benchmarks/scale.py --save
 	$(BIN)/python benchmarks/paths.py --quick --save
