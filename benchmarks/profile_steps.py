@@ -3,7 +3,7 @@
 Each line is one run under torch's profiler: the share of the wall time that the matrix products
 took, the passes over activations, the optimizer's passes over the weights (Adam and the prox of
 the penalty), copies, and the rest: Python, and what the profiler itself costs, a lot where
-operations are small. "products alone" is the share that the products would take at the rate of a
+operations are small. "products alone" is the share that they would take at the rate of a
 large square one: what no arrangement of the same arithmetic can be quicker than.
 
     python benchmarks/profile_steps.py [--save]
