@@ -2,12 +2,14 @@
 
 All on the same rows in one process, with the same epochs, batches, optimizer (Adam) and hidden
 layer, in float32. skreg and skorch carry an L1 penalty; MLPRegressor can only do L2, and the
-bare loop has no penalty at all. Peers take turns in each repeat; medians are shown.
+bare loop has no penalty at all. Peers take turns in each repeat; medians are shown. Then a deep
+network beside the bare loop, and what share it reaches of the machine's rate in products.
 
-    python benchmarks/fit.py [--quick]
+    python benchmarks/fit.py [--quick] [--save]
 """
 
 import argparse
+import itertools
 import statistics
 import time
 import warnings
@@ -15,6 +17,7 @@ import warnings
 import numpy as np
 import skorch
 import torch
+from saving import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
@@ -23,6 +26,9 @@ from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 
 ALPHA = 1e-4
 HIDDEN = 100
+DEEP = (256, 256, 256)
+# skorch trains a fifth of the epochs: what one takes does not depend on how many there are.
+SKORCH_SHARE = 5
 
 
 def make_data(n_samples, n_features):
@@ -43,8 +49,11 @@ def matrix_product_rate(size=1024, repeats=20):
     return 2 * size**3 / min(times) / 1e9
 
 
-def network(n_features, n_outputs):
-    return nn.Sequential(nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_outputs))
+def network(n_features, n_outputs, hidden=(HIDDEN,)):
+    layers, sizes = [], (n_features, *hidden)
+    for n_inputs, n_neurons in itertools.pairwise(sizes):
+        layers += [nn.Linear(n_inputs, n_neurons), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], n_outputs))
 
 
 class L1Net(skorch.NeuralNet):
@@ -55,10 +64,10 @@ class L1Net(skorch.NeuralNet):
         return loss + ALPHA * sum(w.abs().sum() for w in self.module_.parameters())
 
 
-def fit_skreg(X, y, batch_size, epochs, classify):
+def fit_skreg(X, y, batch_size, epochs, classify, hidden=(HIDDEN,)):
     kind = RegularizedMLPClassifier if classify else RegularizedMLPRegressor
     kind(
-        (HIDDEN,),
+        hidden,
         penalty="l1",
         alpha=ALPHA,
         batch_size=batch_size,
@@ -87,15 +96,15 @@ def fit_skorch(X, y, batch_size, epochs, classify):
         optimizer=torch.optim.Adam,
         lr=1e-3,
         batch_size=batch_size,
-        max_epochs=epochs,
+        max_epochs=max(1, epochs // SKORCH_SHARE),
         train_split=None,
         verbose=0,
         iterator_train__shuffle=True,
     ).fit(X, y.astype(np.float32)[:, None])
 
 
-def fit_torch(X, y, batch_size, epochs, classify):
-    net = network(X.shape[1], 1)
+def fit_torch(X, y, batch_size, epochs, classify, hidden=(HIDDEN,)):
+    net = network(X.shape[1], 1, hidden)
     loss_function = nn.BCEWithLogitsLoss() if classify else nn.MSELoss()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
     X, y = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))[:, None]
@@ -117,34 +126,64 @@ PEERS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer epochs and repeats")
-    quick = parser.parse_args().quick
-    repeats = 3 if quick else 7
-    warnings.simplefilter("ignore", ConvergenceWarning)
+def race(peers, arguments, epochs, repeats):
+    """Median milliseconds an epoch of each peer; the first round is for imports and caches."""
+    times = {name: [] for name in peers}
+    for repeat in range(repeats + 1):
+        for name, fit in peers.items():
+            start = time.perf_counter()
+            fit(*arguments)
+            own_epochs = max(1, epochs // SKORCH_SHARE) if fit is fit_skorch else epochs
+            if repeat:
+                times[name].append((time.perf_counter() - start) / own_epochs * 1e3)
+    return {name: statistics.median(taken) for name, taken in times.items()}
 
+
+def print_peers(quick):
     X, y = make_data(10_000, 50)
-    print(f"{torch.get_num_threads()} threads, {matrix_product_rate():.0f} GFLOP/s in products")
     print(f"{len(X)} x {X.shape[1]}, hidden {HIDDEN}, float32, Adam: milliseconds an epoch\n")
     header = "".join(f"{name:>14}" for name in PEERS)
     print(f"{'':<24}{header}{'sklearn/skreg':>15}{'skorch/skreg':>14}")
     for classify in (False, True):
         target = (y > 0).astype(np.int64) if classify else y
         for batch_size in (32, 200, 1000):
-            epochs = 5 if quick else 20
-            times = {name: [] for name in PEERS}
-            for repeat in range(repeats + 1):
-                for name, fit in PEERS.items():
-                    start = time.perf_counter()
-                    fit(X, target, batch_size, epochs, classify)
-                    if repeat:  # the first is for imports and caches
-                        times[name].append(time.perf_counter() - start)
-            medians = {name: statistics.median(t) / epochs * 1e3 for name, t in times.items()}
+            epochs = 10 if batch_size == 32 else 20
+            arguments = (X, target, batch_size, epochs, classify)
+            medians = race(PEERS, arguments, epochs, 2 if quick else 5)
             case = f"{'classifier' if classify else 'regressor'}, batch {batch_size}"
             cells = "".join(f"{medians[name]:>14.1f}" for name in PEERS)
             ratios = [medians[p] / medians["skreg"] for p in ("scikit-learn", "skorch + L1")]
             print(f"{case:<24}{cells}{ratios[0]:>14.1f}x{ratios[1]:>13.1f}x", flush=True)
+
+
+def print_deep(quick, rate):
+    X, y = make_data(50_000, 100)
+    sizes = (X.shape[1], *DEEP, 1)
+    # Forward, and both gradients but that of the rows.
+    weights = [a * b for a, b in itertools.pairwise(sizes)]
+    products = 2 * len(X) * (3 * sum(weights) - weights[0])
+    print(f"\n{len(X)} x {X.shape[1]}, hidden {DEEP}: milliseconds an epoch\n")
+    print(f"{'':<14}{'skreg':>10}{'torch loop':>12}{'loop/skreg':>12}{'share of rate':>15}")
+    peers = {"skreg": fit_skreg, "torch loop": fit_torch}
+    for batch_size in (200, 1000):
+        arguments = (X, y, batch_size, 2, False, DEEP)
+        skreg, loop = race(peers, arguments, 2, 1 if quick else 3).values()
+        share = products / (skreg / 1e3) / 1e9 / rate
+        cells = f"{skreg:>10.0f}{loop:>12.0f}{loop / skreg:>11.2f}x{share:>15.0%}"
+        print(f"{f'batch {batch_size}':<14}{cells}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--save", action="store_true", help="write docs/benchmarks.md")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    with report(__file__, "One fit", save=arguments.save):
+        rate = matrix_product_rate()
+        print(f"{torch.get_num_threads()} threads, {rate:.0f} GFLOP/s in products")
+        print_peers(arguments.quick)
+        print_deep(arguments.quick, rate)
 
 
 if __name__ == "__main__":

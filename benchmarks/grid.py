@@ -6,7 +6,7 @@ and skorch as two processes (``n_jobs=2``), skreg as two threads of one process.
 turns in each repeat; medians are shown. Then how the cost of a stacked search grows, and its
 memory.
 
-    python benchmarks/grid.py [--quick]
+    python benchmarks/grid.py [--quick] [--save]
 """
 
 import argparse
@@ -20,6 +20,7 @@ import warnings
 import numpy as np
 import torch
 from fit import HIDDEN, make_data, matrix_product_rate, network
+from saving import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
@@ -190,17 +191,19 @@ def measure_memory():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--save", action="store_true", help="write docs/benchmarks.md")
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     if arguments.memory:
         measure_memory()
         return
-    rate = matrix_product_rate()
-    print(f"{torch.get_num_threads()} threads, {rate:.0f} GFLOP/s in products")
-    print_peers(arguments.quick, rate)
-    print_growth(arguments.quick)
-    print_memory()
+    with report(__file__, "A grid over λ", save=arguments.save):
+        rate = matrix_product_rate()
+        print(f"{torch.get_num_threads()} threads, {rate:.0f} GFLOP/s in products")
+        print_peers(arguments.quick, rate)
+        print_growth(arguments.quick)
+        print_memory()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The second table is one network before and after `compact`, on rows with 2,000 c
 which 90% are set to zero in the first layer, as a penalty leaves them. Peers take turns in
 each repeat; medians are shown, and medians of the ratios within a repeat.
 
-    python benchmarks/predict.py [--quick]
+    python benchmarks/predict.py [--quick] [--save]
 """
 
 import argparse
@@ -17,6 +17,7 @@ import warnings
 
 import numpy as np
 import torch
+from saving import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
@@ -144,14 +145,16 @@ def compare_compact(n_threads, repeats, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repeats, shorter ones")
-    quick = parser.parse_args().quick
-    repeats, seconds = (3, 0.02) if quick else (9, 0.1)
+    parser.add_argument("--save", action="store_true", help="write docs/benchmarks.md")
+    arguments = parser.parse_args()
+    repeats, seconds = (3, 0.02) if arguments.quick else (9, 0.1)
     warnings.simplefilter("ignore", ConvergenceWarning)
-    for n_threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
-        torch.set_num_threads(n_threads)
-        with threadpool_limits(n_threads):
-            compare_peers(n_threads, repeats, seconds)
-            compare_compact(n_threads, repeats, seconds)
+    with report(__file__, "Predicting", save=arguments.save):
+        for n_threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
+            torch.set_num_threads(n_threads)
+            with threadpool_limits(n_threads):
+                compare_peers(n_threads, repeats, seconds)
+                compare_compact(n_threads, repeats, seconds)
 
 
 if __name__ == "__main__":

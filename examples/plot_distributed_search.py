@@ -1,11 +1,14 @@
-"""A search over λ on the workers of a Dask cluster.
+"""
+A search over λ on the workers of a Dask cluster
+================================================
 
 `StackedGridSearchCV` divides its stacks of networks among the workers of a joblib backend.
 With `joblib.parallel_config("dask")` these are the workers of a Dask cluster: here two
 processes on this machine, elsewhere as many as you like. Each is sent the data once, and a
 worker that dies is made up for by the others.
 
-The figure, written beside this file, shows the choice: accuracy on held-out rows against λ.
+The figure, written to the current directory, shows the choice: accuracy on held-out rows
+against λ::
 
     pip install "skreg[distributed,plot]"
     python examples/plot_distributed_search.py
@@ -13,7 +16,7 @@ The figure, written beside this file, shows the choice: accuracy on held-out row
 
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 from distributed import Client, LocalCluster
 from joblib import parallel_config
@@ -23,11 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skreg import RegularizedMLPClassifier, StackedGridSearchCV
 
-matplotlib.use("Agg")  # write the figure to a file, no window needed
-import matplotlib.pyplot as plt
-
 ALPHAS = np.logspace(-0.5, -3.5, 12)
-FIGURE = Path(__file__).with_suffix(".png")
+FIGURE = Path("plot_distributed_search.png")
 
 
 def search_on(client):
@@ -66,7 +66,6 @@ def draw(search, path):
     axis.set_title("Too large underfits, too small does nothing")
     axis.legend(loc="lower left")
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main():

@@ -10,22 +10,28 @@ array([False, False,  True,  True])
 """
 
 from skreg._classifier import RegularizedMLPClassifier
+from skreg._mlp_cv import RegularizedMLPClassifierCV, RegularizedMLPRegressorCV
 from skreg._net_classifier import RegularizedNetClassifier
 from skreg._net_regressor import RegularizedNetRegressor
 from skreg._onnx import to_onnx
 from skreg._regressor import RegularizedMLPRegressor
 from skreg._version import __version__
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
+from skreg.path import RegularizationPath, regularization_path
 from skreg.stability import StabilitySelection
 
 __all__ = [
+    "RegularizationPath",
     "RegularizedMLPClassifier",
+    "RegularizedMLPClassifierCV",
     "RegularizedMLPRegressor",
+    "RegularizedMLPRegressorCV",
     "RegularizedNetClassifier",
     "RegularizedNetRegressor",
     "StabilitySelection",
     "StackedGridSearchCV",
     "StackedRandomizedSearchCV",
     "__version__",
+    "regularization_path",
     "to_onnx",
 ]

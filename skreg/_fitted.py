@@ -54,10 +54,10 @@ class FittedMLP(CompactMixin, FittedNetwork):
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """How much the outputs can change with each feature, shape (n_features_in_,).
+        """How much the outputs can change with each feature, shape (`n_features_in_`,).
 
-        The sum over all paths from the feature to an output of the products of |weight|
-        along the path: |coef| for a linear model. With ``"relu"``, ``"tanh"`` and
+        The sum over all paths from the feature to an output of the products of ``|weight|``
+        along the path: ``|coef|`` for a linear model. With ``"relu"``, ``"tanh"`` and
         ``"identity"`` no output changes faster with the feature than this. In units of raw
         output per unit of the feature: scale the features to compare them.
         """
@@ -68,7 +68,7 @@ class FittedMLP(CompactMixin, FittedNetwork):
 
     @property
     def selected_features_(self) -> np.ndarray:
-        """Mask of the features that reach an output, shape (n_features_in_,).
+        """Mask of the features that reach an output, shape (`n_features_in_`,).
 
         False where every path to an output has a weight that is exactly zero: the
         predictions do not depend on that feature at all.

@@ -62,6 +62,7 @@ class GroupLayout:
         rows_of_group = np.bincount(first)
         rest = [size for rows, size in self.layers[1:] for _ in range(rows)]
         self.sizes = [*(row_size * rows_of_group).tolist(), *rest]
+        self._roots = [size**0.5 for size in self.sizes]
         # Where every row is a group there is nothing to gather.
         self._group_of_row = None
         if row_groups is not None:
@@ -101,17 +102,16 @@ class GroupLayout:
             return rows
         index = self._constant("index", self._group_of_row, torch.int64, rows.device)
         squares = rows.new_zeros(len(rows), len(self.sizes))
-        return squares.index_add(1, index, rows.square()).sqrt()
+        return squares.index_add_(1, index, rows.square()).sqrt_()
 
     def mean_squares(self, tensor: Tensor) -> Tensor:
         """Mean of the squares in each group, shape (n_members, n_groups)."""
         sizes = self._constant("sizes", self.sizes, tensor.dtype, tensor.device)
-        return self.norms(tensor).square() / sizes
+        return self.norms(tensor).square_().div_(sizes)
 
     def root_sizes(self, tensor: Tensor) -> Tensor:
         """Roots of `sizes`, shape (n_groups,), of the type of `tensor` and beside it."""
-        roots = [size**0.5 for size in self.sizes]
-        return self._constant("roots", roots, tensor.dtype, tensor.device)
+        return self._constant("roots", self._roots, tensor.dtype, tensor.device)
 
     def by_group(self, values: float | Tensor, tensor: Tensor) -> float | Tensor:
         """One value per group, from a number or a tensor that broadcasts against `tensor`.

@@ -198,10 +198,10 @@ class RegularizedMLPRegressor(RegressionMixin, BaseRegularizedMLP):
     sparsity_ : float
         Share of the penalized weights that are exactly zero.
 
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (`n_features_in_`,)
         Sum over all paths from a feature to an output of the products of abs(weight).
 
-    selected_features_ : ndarray of bool of shape (n_features_in_,)
+    selected_features_ : ndarray of bool of shape (`n_features_in_`,)
         Which features reach an output at all.
 
     n_iter_ : int
@@ -236,7 +236,7 @@ class RegularizedMLPRegressor(RegressionMixin, BaseRegularizedMLP):
     n_features_in_ : int
         Features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has names that are all strings.
 
     Raises

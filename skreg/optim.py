@@ -24,26 +24,7 @@ Both optimizers go in anybody's own torch loop, in place of ``torch.optim.SGD`` 
 >>> layer.weight[0, 1:].tolist()
 [0.0, 0.0]
 
-In a skorch net the names of the parameters say where a penalty goes:
-
->>> from skorch import NeuralNetRegressor
->>> net = NeuralNetRegressor(
-...     torch.nn.Linear,
-...     module__in_features=3,
-...     module__out_features=1,
-...     optimizer=ProximalAdam,
-...     optimizer__param_groups=[("weight", {"penalty": L1(alpha=0.1)})],
-...     lr=0.1,
-...     max_epochs=200,
-...     train_split=None,
-...     verbose=0,
-... ).fit(x, 2 * x[:, :1])
->>> net.module_.weight[0, 1:].tolist()
-[0.0, 0.0]
-
-So do skorch's ways to train on several processes (``pip install "skreg[parallel]"`` for
-Hugging Face accelerate and ``skorch.hf.AccelerateMixin``): all take the step of the joint
-batch, and the penalty acts on all alike.
+In a skorch net they are the `optimizer`: see :mod:`skreg.penalties`.
 
 :func:`optimality_residual` is the one measure of how far from optimal a point is, whoever
 produced it. The full-batch solver for small data stands in :mod:`skreg._fista`.

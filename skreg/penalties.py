@@ -21,6 +21,29 @@ single network of any other shape `prox` and `subgradient` work as they are, ele
 skorch's ``get_loss`` does, sum it over :func:`skreg.modules.penalized_parameters`. That way
 gives no exact zeros; :mod:`skreg.optim` does.
 Each penalty stands on the pure functions of :mod:`skreg._prox`.
+
+In a skorch net of your own the names of the parameters say where a penalty goes:
+
+>>> from skorch import NeuralNetRegressor
+>>> from skreg.optim import ProximalAdam
+>>> x = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+>>> net = NeuralNetRegressor(
+...     torch.nn.Linear,
+...     module__in_features=3,
+...     module__out_features=1,
+...     optimizer=ProximalAdam,
+...     optimizer__param_groups=[("weight", {"penalty": L1(alpha=0.1)})],
+...     lr=0.1,
+...     max_epochs=200,
+...     train_split=None,
+...     verbose=0,
+... ).fit(x, 2 * x[:, :1])
+>>> net.module_.weight[0, 1:].tolist()
+[0.0, 0.0]
+
+So do skorch's ways to train on several processes (``pip install "skreg[parallel]"`` for
+Hugging Face accelerate and ``skorch.hf.AccelerateMixin``): all take the step of the joint
+batch, and the penalty acts on all alike.
 """
 
 from __future__ import annotations

@@ -101,10 +101,9 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     --------
     >>> from skreg import RegularizedMLPClassifier, StabilitySelection
     >>> from sklearn.datasets import load_iris
-    >>> from sklearn.preprocessing import scale
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> network = RegularizedMLPClassifier(
-    ...     (8,), penalty="group_lasso", alpha=0.1, learning_rate_init=0.02
+    ...     (), penalty="l1", alpha=0.2, solver="fista", tol=1e-3
     ... )
     >>> selection = StabilitySelection(network, n_subsamples=20, random_state=0)
     >>> selection.fit((X - X.mean()) / X.std(), y).get_feature_names_out()

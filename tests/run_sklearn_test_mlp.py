@@ -56,8 +56,13 @@ DIFFERENT = {
     "test_verbose_sgd": "What is printed begins with 'Epoch' and shows the penalty by itself.",
 }
 
-#: What the others together do not take as long as.
-SLOW = ("test_early_stopping", "test_shuffle", "test_partial_fit_regression", "test_alpha")
+#: These take three quarters of the time.
+SLOW = (
+    "test_n_iter_no_change_inf",
+    "test_alpha",
+    "test_partial_fit_classification",
+    "test_partial_fit_regression",
+)
 
 
 def is_different(name):

@@ -25,6 +25,7 @@ LAYERS = [
         "_checkpoint",
         "_version",
     },
+    {"_plot_style"},
     {"_groups", "_penalty", "losses", "_persistence"},
     {"_elementwise_penalties", "_optimality"},
     {"_group_penalties"},
@@ -39,8 +40,15 @@ LAYERS = [
     {"_base"},
     {"_base_mlp", "_base_net", "_regression", "_classification", "_nesting", "_schedule"},
     {"_regressor", "_classifier", "_net_regressor", "_net_classifier", "_onnx"},
-    {"_evaluation"},
-    {"model_selection", "stability"},
+    {"_evaluation", "stability", "_walk", "datasets"},
+    {"model_selection"},
+    {"_alpha_max", "_refit"},
+    {"path"},
+    {"_folds"},
+    {"_cv"},
+    {"_mlp_cv"},
+    {"_plot_curves", "_plot_geometry", "_plot_weights"},
+    {"plotting"},
     {"__init__"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
@@ -74,6 +82,12 @@ def test_only_the_net_imports_skorch():
     assert [m for m in MODULES if any(n.startswith("skorch") for n in imports_of(m))] == ["net"]
 
 
+def test_displays_read_results_and_train_nothing():
+    for module in ("_plot_style", "_plot_curves", "_plot_geometry", "_plot_weights"):
+        inside = {name for name in imports_of(module) if name.startswith("skreg")}
+        assert inside <= {"skreg._plot_style", "skreg.penalties"}
+
+
 def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
     for module in (
@@ -86,7 +100,7 @@ def test_the_maths_does_without_the_rest():
 
 
 def test_importing_the_package_does_not_import_matplotlib():
-    code = "import skreg, sys; assert 'matplotlib' not in sys.modules"
+    code = "import skreg, skreg.plotting, sys; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -133,5 +147,15 @@ def test_every_module_is_tested(module):
         "_version": ["test_persistence.py"],
         "_evaluation": ["test_model_selection.py"],
         "_nesting": ["test_model_selection.py"],
+        "_plot_style": ["test_plotting.py"],
+        "_plot_curves": ["test_plotting.py"],
+        "_plot_geometry": ["test_plotting.py"],
+        "_plot_weights": ["test_plotting.py"],
+        "_walk": ["test_path.py"],
+        "_alpha_max": ["test_path.py"],
+        "_refit": ["test_path.py"],
+        "_folds": ["test_path_cv.py"],
+        "_cv": ["test_path_cv.py"],
+        "_mlp_cv": ["test_path_cv.py"],
     }.get(module, [])
     assert any((TESTS / name).exists() for name in names)

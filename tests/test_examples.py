@@ -1,6 +1,7 @@
 """What the README shows and the examples do, run."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,12 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
+# A script that runs elsewhere imports this skreg too, and opens no window.
+ENVIRONMENT = {
+    **os.environ,
+    "MPLBACKEND": "Agg",
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+}
 README_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
@@ -49,7 +56,10 @@ def test_the_distributed_search_runs_on_a_cluster_and_draws_its_figure(tmp_path)
     script = tmp_path / "plot_distributed_search.py"
     shutil.copy(ROOT / "examples" / script.name, script)
     command = [sys.executable, str(script)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=ENVIRONMENT
+    )
+    shown = run.stdout
     assert "60 networks on 2 workers" in shown
     assert float(re.search(r"accuracy ([\d.]+)", shown).group(1)) > 0.95
     assert script.with_suffix(".png").stat().st_size > 10_000

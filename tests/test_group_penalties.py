@@ -420,63 +420,62 @@ def test_the_net_reports_the_penalty_of_all_layers():
     assert mine._layout is None
 
 
-class TestReadingTheResult:
-    """Selection and pruning on networks that group penalties have made sparse."""
+# ---------------------------------------------------------------------- reading the result
 
-    FRAME = pd.DataFrame(X_net, columns=[f"x{j}" for j in range(12)])
-    MODELS = {
-        "regressor": (RegularizedMLPRegressor, y_net),
-        "classifier": (RegularizedMLPClassifier, (y_net > 0.5).astype(int)),
-    }
+FRAME = pd.DataFrame(X_net, columns=[f"x{j}" for j in range(12)])
+MODELS = {
+    "regressor": (RegularizedMLPRegressor, y_net, "predict"),
+    "classifier": (RegularizedMLPClassifier, (y_net > 0.5).astype(int), "predict_proba"),
+}
 
-    @pytest.fixture(params=MODELS, scope="class")
-    def model(self, request):
-        estimator, y = self.MODELS[request.param]
-        return estimator(
-            (16, 12),
-            penalty="group_lasso",
-            alpha=0.015,
-            learning_rate_init=0.02,
-            max_iter=400,
-            random_state=0,
-        ).fit(self.FRAME, y)
 
-    def test_importances_and_selection_agree(self, model):
-        selected = model.selected_features_
-        assert selected[:2].all()
-        assert not selected.all()
-        np.testing.assert_array_equal(model.feature_importances_ > 0, selected)
-        assert model.feature_importances_[:2].min() > model.feature_importances_[2:].max()
-        # A feature that is not selected may be anything.
-        other = self.FRAME.copy()
-        other.loc[:, ~selected] = 1e3
-        np.testing.assert_array_equal(model.predict(self.FRAME), model.predict(other))
+@pytest.fixture(params=MODELS, scope="module")
+def sparse(request):
+    """A fitted network that a group penalty has made sparse, its target and its output."""
+    estimator, y, output = MODELS[request.param]
+    model = estimator(
+        (16, 12),
+        penalty="group_lasso",
+        alpha=0.015,
+        learning_rate_init=0.02,
+        max_iter=400,
+        random_state=0,
+    )
+    return model.fit(FRAME, y), y, output
 
-    def test_select_from_model(self, model):
-        selector = SelectFromModel(model, prefit=True, threshold=1e-12)
-        names = self.FRAME.columns[model.selected_features_]
-        table = selector.transform(self.FRAME)
-        np.testing.assert_array_equal(table, self.FRAME[names])
-        fitted = SelectFromModel(clone(model), threshold=1e-12).fit(
-            self.FRAME, self.y_of(model)
-        )
-        assert fitted.get_feature_names_out().tolist() == names.tolist()
 
-    def y_of(self, model):
-        return self.MODELS["classifier" if hasattr(model, "classes_") else "regressor"][1]
+def test_importances_and_selection_agree(sparse):
+    model, _, output = sparse
+    selected = model.selected_features_
+    assert selected[:2].all()
+    assert not selected.all()
+    np.testing.assert_array_equal(model.feature_importances_ > 0, selected)
+    assert model.feature_importances_[:2].min() > model.feature_importances_[2:].max()
+    # A feature that is not selected may be anything.
+    other = FRAME.copy()
+    other.loc[:, ~selected] = 1e3
+    predict = getattr(model, output)
+    np.testing.assert_array_equal(predict(FRAME), predict(other))
 
-    def test_compact_shrinks_every_layer(self, model):
-        small = model.compact()
-        before = [len(w) for w in model.coefs_]
-        after = [len(w) for w in small.coefs_]
-        assert before == [12, 16, 12]
-        assert all(0 < b < a for a, b in zip(before, after, strict=True))
-        assert after[0] == model.selected_features_.sum()
-        np.testing.assert_array_equal(small.selected_features_, model.selected_features_)
-        np.testing.assert_allclose(
-            small.feature_importances_, model.feature_importances_, rtol=1e-10
-        )
-        raw = "predict_proba" if hasattr(model, "classes_") else "predict"
-        np.testing.assert_allclose(
-            getattr(small, raw)(self.FRAME), getattr(model, raw)(self.FRAME), atol=1e-10
-        )
+
+def test_select_from_model(sparse):
+    model, y, _ = sparse
+    names = FRAME.columns[model.selected_features_]
+    selector = SelectFromModel(model, prefit=True, threshold=1e-12).fit(FRAME, y)
+    np.testing.assert_array_equal(selector.transform(FRAME), FRAME[names])
+    selector = SelectFromModel(clone(model), threshold=1e-12).fit(FRAME, y)
+    assert selector.get_feature_names_out().tolist() == names.tolist()
+
+
+def test_compact_shrinks_every_layer(sparse):
+    model, _, output = sparse
+    small = model.compact()
+    before, after = ([len(w) for w in m.coefs_] for m in (model, small))
+    assert before == [12, 16, 12]
+    assert all(0 < b < a for a, b in zip(before, after, strict=True))
+    assert after[0] == model.selected_features_.sum()
+    np.testing.assert_array_equal(small.selected_features_, model.selected_features_)
+    importances = model.feature_importances_
+    np.testing.assert_allclose(small.feature_importances_, importances, rtol=1e-10)
+    theirs = getattr(model, output)(FRAME)
+    np.testing.assert_allclose(getattr(small, output)(FRAME), theirs, atol=1e-10)

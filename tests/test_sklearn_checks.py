@@ -3,7 +3,12 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
+)
 
 SETTINGS = [
     {},
@@ -13,12 +18,25 @@ SETTINGS = [
 ]
 
 
+# Few alphas and folds: what is checked is the same with more.
+CV_SETTINGS = {
+    "hidden_layer_sizes": (10,),
+    "alphas": [0.001, 0.01],
+    "cv": 2,
+    "learning_rate_init": 0.01,
+}
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
         estimator(**settings)
         for estimator in (RegularizedMLPRegressor, RegularizedMLPClassifier)
         for settings in SETTINGS
+    ]
+    + [
+        estimator(**CV_SETTINGS)
+        for estimator in (RegularizedMLPRegressorCV, RegularizedMLPClassifierCV)
     ]
 )
 def test_sklearn_conformance(estimator, check):

@@ -1,6 +1,7 @@
 """skorch's callbacks in our estimators, and our optimizers and penalties in skorch's nets."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -277,6 +278,10 @@ def test_a_skorch_net_with_our_optimizer_saves_and_loads(tmp_path):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.skipif(
+    os.environ.get("HYPOTHESIS_PROFILE") != "nightly",
+    reason="15 seconds: HYPOTHESIS_PROFILE=nightly runs it",
+)
 def test_two_processes_take_the_steps_of_one_with_the_joint_batch(tmp_path):
     pytest.importorskip("accelerate", reason="pip install 'skreg[parallel]'")
     script = Path(__file__).with_name("data_parallel.py")

@@ -1,0 +1,52 @@
+"""
+A regularization path
+=====================
+
+From a dense network to nothing left: the strength of the penalty rises step by step, each
+step goes on from the weights of the one before, and features drop out one after another. The
+order in which they go says which ones matter.
+"""
+
+# %%
+# Wines again, with half of the rows held out, and group MCP: it drops whole features and does
+# not shrink those it keeps.
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_wine
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from skreg import RegularizedMLPClassifier, regularization_path
+from skreg.plotting import RegularizationPathDisplay
+
+data = load_wine()
+X_train, X_val, y_train, y_val = train_test_split(
+    data.data, data.target, test_size=0.5, random_state=0, stratify=data.target
+)
+scaler = StandardScaler().fit(X_train)
+X_train, X_val = (scaler.transform(X).astype(np.float32) for X in (X_train, X_val))
+network = RegularizedMLPClassifier(
+    (16,), penalty="group_mcp", learning_rate_init=0.01, max_iter=300, tol=1e-3, random_state=0
+)
+path = regularization_path(network, X_train, y_train, alphas=40, X_val=X_val, y_val=y_val)
+print(f"{len(path)} strengths, {path.n_features[0]} features down to {path.n_features[-1]}")
+
+# %%
+# Features left and accuracy on the held-out rows, along λ.
+RegularizationPathDisplay.from_path(path, score_name="accuracy, held out")
+plt.show()
+
+# %%
+# Until which λ each feature stays.
+figure, axis = plt.subplots(figsize=(6.8, 4.2), layout="constrained")
+order = path.entry_alpha.argsort()
+axis.barh(np.array(data.feature_names)[order], path.entry_alpha[order], color="#0072B2")
+axis.set(xlabel="largest λ at which the feature is in")
+plt.show()
+
+# %%
+# The network at any point of the path can be had.
+index = np.flatnonzero(path.n_features <= 4)[0]
+small = path.estimator_at(index)
+names = np.array(data.feature_names)[small.selected_features_]
+print(f"{', '.join(names)}: accuracy {small.score(X_val, y_val):.2f}")

@@ -1,0 +1,129 @@
+"""The alpha at which nothing is left, by search.
+
+Without hidden layers there is an answer to any number of digits: the smallest alpha for which
+a proximal step from the model without features stays there. For the lasso that search finds
+max|Xᵀ(y − ȳ)|/n, and it works for every loss and penalty alike.
+
+With hidden layers the network without features is stationary at every alpha, and which alpha
+kills a network depends on the network. So it is tried: a copy of the trained network
+goes through doubling alphas until it has no feature left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skreg._backprop import Backprop
+from skreg._data import TensorData
+from skreg._passes import mean_losses_and_gradients
+from skreg._walk import Walk, set_strengths
+
+__all__ = ["alpha_max_of_linear", "sweep_to_nothing"]
+
+# Relative width of the bracket that bisection ends with is 2⁻⁴⁰; between neighbouring
+# powers of two, up from the smallest share of the gradient that could matter.
+_HALVINGS = 40
+_SMALL_STEP = 1e-3
+_ENORMOUS = 1e9
+# A sweep begins where the penalty is this small a share of the loss of a constant.
+_FAINT = 1e-5
+_MAX_DOUBLINGS = 60
+_SPELLS = 2
+
+
+def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
+    """Smallest alpha of each member at which a linear model has no features.
+
+    Leaves the walk's members without features and with the best constant predictions.
+    """
+    _check_zeros(walk)
+    gradient = _to_constant(walk, rows)
+    low = np.zeros(walk.n_members)
+    high = np.full(walk.n_members, 1e-12)
+    while (alive := _leaves_zero(walk, high, gradient)).any():
+        low, high = np.where(alive, high, low), np.where(alive, 2 * high, high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        alive = _leaves_zero(walk, middle, gradient)
+        low, high = np.where(alive, middle, low), np.where(alive, high, middle)
+    return high
+
+
+def _check_zeros(walk: Walk) -> None:
+    """Raise ValueError where the penalty would never leave exactly nothing."""
+    penalty = walk.net.penalty
+    small = torch.ones_like(walk.net.module_.weight)
+    if _leaves_zero(walk, np.full(walk.n_members, _ENORMOUS), small).any():
+        raise ValueError(_NO_ZEROS.format(penalty))
+
+
+_NO_ZEROS = (
+    "{} removes no features, however strong, so that there is no alpha to end a path at. Give "
+    "alphas as an array, or use a penalty that selects: 'l1', 'elasticnet', 'group_mcp'."
+)
+
+
+@torch.no_grad()
+def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
+    """Make every member the best constant; return the gradient of its weights there."""
+    module = walk.net.module_
+    backprop = Backprop(module, walk.net.criterion_, rows.readers)
+    module.weight.zero_()
+    module.bias.zero_()
+    gradients: list[Tensor] = []
+
+    def evaluate() -> Tensor:
+        nonlocal gradients
+        losses, gradients = mean_losses_and_gradients(backprop, rows, walk.net.batch_size)
+        module.bias.grad = gradients[1]
+        return losses.sum()
+
+    if not walk.net.penalize_bias:
+        optimizer = torch.optim.LBFGS(
+            [module.bias],
+            max_iter=200,
+            tolerance_grad=1e-10,
+            tolerance_change=0.0,
+            line_search_fn="strong_wolfe",
+        )
+        optimizer.step(evaluate)
+        module.bias.grad = None
+    evaluate()
+    module.bias.grad = None
+    return gradients[0]
+
+
+@torch.no_grad()
+def _leaves_zero(walk: Walk, alphas: np.ndarray, gradient: Tensor) -> np.ndarray:
+    """Whether a proximal gradient step from zero weights leaves them, by member."""
+    set_strengths(walk.net, alpha=alphas)
+    penalty = walk.net.optimizer_.param_groups[0]["penalty"]
+    moved = penalty.prox(-_SMALL_STEP * gradient, _SMALL_STEP)
+    return (moved != 0).any(1).cpu().numpy()
+
+
+def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Double alpha until no member has a feature left, then put the weights back.
+
+    Returns
+    -------
+    alpha_first, alpha_max : ndarray of shape (n_members,)
+        At which each member had lost its first feature, and its last.
+    """
+    _check_zeros(walk)
+    saved = [parameter.detach().clone() for parameter in walk.net.module_.parameters()]
+    alphas = _FAINT * loss_of_constant
+    first = np.full(walk.n_members, np.nan)
+    done = np.zeros(walk.n_members, dtype=bool)
+    for _ in range(_MAX_DOUBLINGS):
+        walk.train_at(alphas, _SPELLS)
+        selected = walk.selected()
+        first = np.where(np.isnan(first) & ~selected.all(1), alphas, first)
+        done |= ~selected.any(1)
+        if done.all():
+            break
+        alphas = np.where(done, alphas, 2 * alphas)
+    walk.restart(saved)
+    return first, alphas

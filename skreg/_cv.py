@@ -1,0 +1,191 @@
+"""Cross-validation of alpha along paths: what the two estimators share.
+
+A path on all rows, one for each l1_ratio, finds the alphas that matter. Then every fold walks
+along them, and the scores on the rows that were left out choose. The network at that alpha, on
+the path of all rows, is the answer: it was trained as those that were judged.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import is_classifier
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from skreg._base_mlp import BaseRegularizedMLP
+from skreg._folds import Fold, choose, score_folds, stack_walk
+from skreg._parallel import threads_worth
+from skreg._validation import densify, private_random_state
+from skreg._walk import follow_alphas
+from skreg.path import check_alphas, starts_dense, summarize, train_dense, visit
+from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty
+
+__all__ = ["PathCV"]
+
+
+def _never(estimator: PathCV) -> bool:
+    raise AttributeError(
+        f"{type(estimator).__name__} has no partial_fit: fit chooses alpha from all rows."
+    )
+
+
+class PathCV(BaseRegularizedMLP):
+    """Parameters and fitting of the estimators that choose alpha."""
+
+    _parameter_constraints: dict = {
+        **{
+            name: constraint
+            for name, constraint in BaseRegularizedMLP._parameter_constraints.items()
+            if name not in ("alpha", "penalty_method", "warm_start", "callbacks")
+        },
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
+        "eps": [Interval(Real, 0, 1, closed="neither")],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "selection": [StrOptions({"min", "1se"})],
+        "n_jobs": [Integral, None],
+    }
+
+    # What the plain estimators let one choose, and a path does not.
+    penalty_method = "proximal"
+    warm_start = False
+    callbacks = None
+
+    alphas: Any
+    eps: float
+    cv: Any
+    scoring: Any
+    selection: str
+    n_jobs: int | None
+
+    @property
+    def alpha(self) -> float:  # type: ignore[override]
+        """The alpha that was chosen: what the plain estimator has as a parameter."""
+        return vars(self).get("alpha_", DEFAULT_ALPHA)
+
+    @abstractmethod
+    def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
+        """The plain estimator with these parameters."""
+
+    @available_if(_never)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Not here: `fit` chooses alpha from all rows."""
+
+    def _plain_penalty(self) -> Penalty | None:
+        l1_ratio = vars(self).get("l1_ratio_", DEFAULT_L1_RATIO)
+        return make_penalty(self.penalty, self.alpha, l1_ratio)
+
+    def _ratios(self) -> list[float]:
+        ratios = np.atleast_1d(np.asarray(self.l1_ratio, dtype=float)).tolist()
+        if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
+            raise ValueError(
+                f"l1_ratio must be a number between 0 and 1 or a list of such, got "
+                f"{self.l1_ratio!r}."
+            )
+        return ratios
+
+    def _make_plain(self, l1_ratio: float, seed: int) -> BaseRegularizedMLP:
+        if self.penalty is None or getattr(self.penalty, "alpha", None) is not None:
+            raise ValueError(
+                f"{type(self).__name__} chooses alpha, but penalty={self.penalty!r} leaves "
+                f"nothing to choose. Use a penalty by name, or an object without an alpha of "
+                f"its own."
+            )
+        own = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "l1_ratio")
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
+        plain = self._plain(
+            {**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed}
+        )
+        if len(self._ratios()) > 1 and not hasattr(plain._plain_penalty(), "l1_ratio"):
+            raise ValueError(
+                f"l1_ratio is a list, but penalty={self.penalty!r} has no l1_ratio. Give one "
+                f"number, or use penalty='elasticnet' or 'sparse_group_lasso'."
+            )
+        return plain
+
+    def _fit_path(self, X: Any, y: Any, sample_weight: Any) -> None:
+        ratios = self._ratios()
+        seed = _seed_of(self.random_state)
+        plains = [self._make_plain(ratio, seed) for ratio in ratios]
+        full = plains[0]
+        job = full._prepare(X, y, sample_weight)
+        for plain in plains[1:]:
+            plain._prepare(X, y, sample_weight)
+        nets = [plain.net_ for plain in plains]
+        data = _checked(full, X, y, sample_weight)
+        cv = check_cv(self.cv, data[1], classifier=is_classifier(self))
+        splits = list(cv.split(data[0], data[1]))
+        scorer = None if self.scoring is None else check_scoring(full, scoring=self.scoring)
+
+        with threads_worth(full.net_.multiplications(len(job.train))):
+            if starts_dense(full):
+                train_dense(full.net_, job)
+            walk, rows = stack_walk([full.net_], [job.train], nets, full)
+            if isinstance(self.alphas, Integral):
+                paths = visit(walk, rows, int(self.alphas), self.eps)
+            else:
+                grid = check_alphas(self.alphas)
+                paths = follow_alphas(walk, np.tile(grid[:, None], len(ratios)))
+            walk.end()
+            longest = max(len(path) for path in paths)
+            for path in paths:
+                # Where nothing is left more of the penalty changes nothing.
+                path += [path[-1]] * (longest - len(path))
+            alphas = np.array([[step.alpha for step in path] for path in paths])
+            folds = [
+                Fold.of(number, self._make_fold(full, seed), data, split)
+                for number, split in enumerate(splits)
+            ]
+            stays = [max(step.n_spells for step in steps) for steps in zip(*paths, strict=True)]
+            scores = score_folds(
+                folds, nets, alphas, stays, scorer, effective_n_jobs(self.n_jobs)
+            )
+            ratio, number = choose(alphas, scores, self.selection)
+            summary = summarize(plains[ratio], paths[ratio], job.train, None, None)
+        fitted = summary.estimator_at(number)
+        for name, value in vars(fitted).items():
+            if name not in fitted.get_params(deep=False):
+                setattr(self, name, value)
+        single = np.ndim(self.l1_ratio) == 0
+        self.path_ = summary
+        self.alpha_ = float(alphas[ratio, number])
+        self.l1_ratio_ = ratios[ratio]
+        self.alphas_ = alphas[0] if single else alphas
+        self.score_path_ = scores[0] if single else scores
+        self.best_score_ = float(scores[ratio, number].mean())
+
+    def _make_fold(self, full: BaseRegularizedMLP, seed: int) -> BaseRegularizedMLP:
+        """The plain estimator of a fold, which knows all classes there are."""
+        fold = self._make_plain(full.l1_ratio, seed)
+        if is_classifier(full):
+            fold.classes_ = fold._declared_classes = full.classes_
+        return fold
+
+
+def _seed_of(random_state: Any) -> int:
+    """A seed that folds and l1_ratios share, so that they begin alike."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(private_random_state(random_state).randint(2**31 - 1))
+
+
+def _checked(
+    fitted: BaseRegularizedMLP, X: Any, y: Any, sample_weight: Any
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """The data of `fit` as arrays, ready to be divided."""
+    X = validate_data(fitted, X, accept_sparse="csr", dtype=fitted._dtype, reset=False)
+    y = np.asarray(densify(y))
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+    return X, y, sample_weight

@@ -1,0 +1,428 @@
+"""Displays of weights: how large they are, and which inputs they join to which neurons.
+
+Exact zeros are drawn apart in both. A histogram that counts them in its middle bin makes
+L1 (zeros) look like L2 (many small weights), which is the one thing it should tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skreg._plot_style import COLORS, ZERO_COLOR, make_axes
+
+__all__ = ["WeightDistributionDisplay", "WeightMatrixDisplay"]
+
+_DEAD = "#d9d9d9"
+
+
+class WeightDistributionDisplay:
+    """Histograms of weights by layer, with the exact zeros counted apart.
+
+    One column of panels for each estimator and one row for each layer. The bar at zero, in
+    a colour of its own, holds the weights that are exactly zero and no others.
+
+    It is recommended to use :meth:`from_estimator` or :meth:`from_estimators`.
+
+    Parameters
+    ----------
+    weights : list of list of ndarray
+        For each estimator the weights of its layers, arrays of any shape.
+    names : list of str
+        One for each estimator.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib Axes of shape (n_layers, n_estimators)
+        The panels; one row if layers are pooled.
+    figure_ : matplotlib Figure
+    n_zeros_ : ndarray of int of shape (n_layers, n_estimators)
+        Exact zeros shown in each panel.
+
+    See Also
+    --------
+    WeightMatrixDisplay : Which weights are zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg import RegularizedMLPRegressor
+    >>> from skreg.plotting import WeightDistributionDisplay
+    >>> X = np.random.default_rng(0).normal(size=(100, 5))
+    >>> network = RegularizedMLPRegressor(
+    ...     (8,), penalty="l1", alpha=0.05, learning_rate_init=0.02, max_iter=1000,
+    ...     random_state=0,
+    ... ).fit(X, X[:, 0])
+    >>> display = WeightDistributionDisplay.from_estimator(network)
+    >>> display.n_zeros_.sum() / 48 == network.sparsity_
+    np.True_
+    """
+
+    def __init__(self, weights: list[list[np.ndarray]], names: list[str]) -> None:
+        self.weights = weights
+        self.names = names
+
+    def plot(
+        self, *, ax: Any = None, bins: int = 41, per_layer: bool = True, log: bool = True
+    ) -> Self:
+        """Draw the histograms.
+
+        Parameters
+        ----------
+        ax : Axes or array of Axes of shape (n_layers, n_estimators), default=None
+            Where to draw; None makes a new figure.
+        bins : int, default=41
+            Bins of each panel; the panels of a row have the same ones. An odd number has a
+            bin around zero.
+        per_layer : bool, default=True
+            Whether each layer has a row of its own. False pools all weights of an estimator.
+        log : bool, default=True
+            Count on a logarithmic axis, so that a few large weights show beside many zeros.
+
+        Returns
+        -------
+        self : WeightDistributionDisplay
+        """
+        self._check()
+        rows = [[layer.ravel() for layer in layers] for layers in self.weights]
+        if not per_layer:
+            rows = [[np.concatenate(layers)] for layers in rows]
+        shape = (len(rows[0]), len(rows))
+        axes = make_axes(
+            ax, shape, "WeightDistributionDisplay.plot", (3.2, 2.6), sharex="row", sharey="row"
+        )
+        self.n_zeros_ = np.zeros(shape, dtype=int)
+        for row in range(shape[0]):
+            largest = max(np.abs(layers[row]).max(initial=0.0) for layers in rows) or 1.0
+            edges = np.linspace(-largest, largest, bins + 1)
+            for column, layers in enumerate(rows):
+                panel = axes[row, column]
+                self.n_zeros_[row, column] = _draw_histogram(panel, layers[row], edges, log)
+                if row == 0:
+                    panel.set_title(self.names[column])
+                if row == shape[0] - 1:
+                    panel.set_xlabel("weight")
+                if column == 0:
+                    panel.set_ylabel(f"layer {row + 1}: weights" if per_layer else "weights")
+        self.ax_ = axes
+        self.figure_ = axes.flat[0].figure
+        return self
+
+    def _check(self) -> None:
+        if not self.weights or len(self.weights) != len(self.names):
+            raise ValueError(
+                f"WeightDistributionDisplay needs one name for each estimator, got "
+                f"{len(self.weights)} lists of weights and {len(self.names)} names."
+            )
+        n_layers = [len(layers) for layers in self.weights]
+        if len(set(n_layers)) > 1:
+            raise ValueError(
+                f"The estimators have {n_layers} layers of weights. Panels stand side by side "
+                f"by layer: draw estimators with the same number of layers."
+            )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        name: str | None = None,
+        ax: Any = None,
+        bins: int = 41,
+        per_layer: bool = True,
+        log: bool = True,
+    ) -> Self:
+        """Draw the weights of one fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator with `coefs_`
+        name : str, default=None
+            Title; None takes the name of the penalty.
+        ax, bins, per_layer, log
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : WeightDistributionDisplay
+        """
+        return cls.from_estimators(
+            [estimator],
+            names=None if name is None else [name],
+            ax=ax,
+            bins=bins,
+            per_layer=per_layer,
+            log=log,
+        )
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators: Sequence[Any],
+        *,
+        names: Sequence[str] | None = None,
+        ax: Any = None,
+        bins: int = 41,
+        per_layer: bool = True,
+        log: bool = True,
+    ) -> Self:
+        """Draw the weights of several fitted estimators side by side.
+
+        Parameters
+        ----------
+        estimators : list of fitted estimators with `coefs_`
+            scikit-learn's ``MLP*`` may be among them.
+        names : list of str, default=None
+            Titles; None takes the names of the penalties.
+        ax, bins, per_layer, log
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : WeightDistributionDisplay
+        """
+        for estimator in estimators:
+            check_is_fitted(estimator)
+        if names is None:
+            names = [_describe(estimator) for estimator in estimators]
+        weights = [[np.asarray(w) for w in estimator.coefs_] for estimator in estimators]
+        display = cls(weights=weights, names=list(names))
+        return display.plot(ax=ax, bins=bins, per_layer=per_layer, log=log)
+
+
+def _describe(estimator: Any) -> str:
+    penalty = getattr(estimator, "penalty", type(estimator).__name__)
+    if penalty is None or getattr(estimator, "alpha", 1.0) == 0:
+        return "no penalty"
+    return str(penalty)
+
+
+def _draw_histogram(panel: Any, weights: np.ndarray, edges: np.ndarray, log: bool) -> int:
+    is_zero = weights == 0
+    n_zeros = int(is_zero.sum())
+    panel.hist(weights[~is_zero], bins=edges, color=COLORS[0], log=log)
+    width = edges[1] - edges[0]
+    share = n_zeros / max(1, weights.size)
+    if n_zeros:
+        # Narrower than a bin, which stays visible behind it.
+        panel.bar(
+            0.0, n_zeros, width=0.75 * width, color=ZERO_COLOR, edgecolor="black", linewidth=0.6
+        )
+    panel.text(
+        0.97,
+        0.95,
+        f"{share:.0%} exactly zero" if n_zeros else "none exactly zero",
+        transform=panel.transAxes,
+        ha="right",
+        va="top",
+        color=ZERO_COLOR if n_zeros else "black",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )
+    # Room for the text above the highest bar.
+    top = max(panel.dataLim.y1, 1.0)
+    low, high = panel.get_ylim()
+    panel.set_ylim(0.7 if log else low, max(high, top * (4.0 if log else 1.25)))
+    return n_zeros
+
+
+class WeightMatrixDisplay:
+    """The weights of one layer as a picture: which inputs reach which neurons.
+
+    Rows are inputs, columns are neurons. Negative and positive weights have two colours,
+    exact zeros are grey, and inputs and neurons that are dead are greyed with their labels: a
+    dead input has no weight left that reaches an output, a dead neuron has no weight left on
+    its way in or out.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_inputs, n_neurons)
+    input_names : list of str of length n_inputs
+    dead_inputs : ndarray of bool of shape (n_inputs,)
+    dead_neurons : ndarray of bool of shape (n_neurons,)
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    image_ : matplotlib AxesImage
+    neurons_ : ndarray of int of shape (n_neurons,)
+        Which neuron each column shows.
+
+    See Also
+    --------
+    WeightDistributionDisplay : How large the weights are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg import RegularizedMLPRegressor
+    >>> from skreg.plotting import WeightMatrixDisplay
+    >>> X = np.random.default_rng(0).normal(size=(100, 5))
+    >>> network = RegularizedMLPRegressor(
+    ...     (8,), penalty="l1", alpha=0.05, learning_rate_init=0.02, max_iter=1000,
+    ...     random_state=0,
+    ... ).fit(X, X[:, 0])
+    >>> display = WeightMatrixDisplay.from_estimator(network)
+    >>> display.dead_inputs
+    array([False,  True,  True,  True,  True])
+    """
+
+    def __init__(
+        self,
+        weights: np.ndarray,
+        input_names: Sequence[str],
+        dead_inputs: np.ndarray,
+        dead_neurons: np.ndarray,
+    ) -> None:
+        self.weights = weights
+        self.input_names = input_names
+        self.dead_inputs = dead_inputs
+        self.dead_neurons = dead_neurons
+
+    def plot(self, *, ax: Any = None, sort: bool = True, colorbar: bool = True) -> Self:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Where to draw; None makes a new figure.
+        sort : bool, default=True
+            Living neurons first, those with the largest weights leading.
+        colorbar : bool, default=True
+            Whether to draw the scale of colours.
+
+        Returns
+        -------
+        self : WeightMatrixDisplay
+        """
+        n_inputs, n_neurons = self.weights.shape
+        size = (float(np.clip(0.22 * n_neurons + 2.6, 4.8, 12)), 0.22 * min(n_inputs, 40) + 1.6)
+        axes = make_axes(ax, (1, 1), "WeightMatrixDisplay.plot", size)[0, 0]
+        self.neurons_ = np.arange(n_neurons)
+        if sort:
+            sizes = np.abs(self.weights).sum(axis=0)
+            self.neurons_ = np.lexsort((-sizes, self.dead_neurons))
+        weights = self.weights[:, self.neurons_]
+        limit = np.abs(weights).max(initial=0.0) or 1.0
+        self.image_ = axes.imshow(
+            np.ma.masked_equal(weights, 0.0),
+            cmap=_diverging_with_grey(),
+            vmin=-limit,
+            vmax=limit,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        # What is dead may have weights left that lead nowhere: a veil over them.
+        for column in np.flatnonzero(self.dead_neurons[self.neurons_]):
+            axes.axvspan(column - 0.5, column + 0.5, color=_DEAD, alpha=0.6, linewidth=0)
+        for row in np.flatnonzero(self.dead_inputs):
+            axes.axhspan(row - 0.5, row + 0.5, color=_DEAD, alpha=0.6, linewidth=0)
+        self._label(axes)
+        if colorbar:
+            bar = axes.figure.colorbar(self.image_, ax=axes)
+            bar.set_label("weight (grey: exactly zero)")
+        self.ax_ = axes
+        self.figure_ = axes.figure
+        return self
+
+    def _label(self, axes: Any) -> None:
+        n_inputs, n_neurons = self.weights.shape
+        n_dead = int(self.dead_neurons.sum())
+        axes.set_xlabel(f"neuron ({n_neurons - n_dead} of {n_neurons} alive)")
+        alive = n_inputs - int(self.dead_inputs.sum())
+        axes.set_ylabel(f"input ({alive} of {n_inputs} alive)")
+        if n_inputs <= 40:
+            axes.set_yticks(np.arange(n_inputs), self.input_names)
+            for label, dead in zip(axes.get_yticklabels(), self.dead_inputs, strict=True):
+                label.set_color("#999999" if dead else "black")
+        if n_neurons <= 24:
+            axes.set_xticks(np.arange(n_neurons), self.neurons_)
+            rotation = 90 if n_neurons > 10 else 0
+            axes.tick_params("x", labelsize="small", labelrotation=rotation)
+            dead_neurons = self.dead_neurons[self.neurons_]
+            for label, dead in zip(axes.get_xticklabels(), dead_neurons, strict=True):
+                label.set_color("#999999" if dead else "black")
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        layer: int = 0,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+        sort: bool = True,
+        colorbar: bool = True,
+    ) -> Self:
+        """Draw one layer of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator with `coefs_`
+        layer : int, default=0
+            Which of `coefs_`; 0 is the layer on the features.
+        feature_names : list of str, default=None
+            Names of the inputs of layer 0; None takes `feature_names_in_`, or numbers.
+        ax, sort, colorbar
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : WeightMatrixDisplay
+        """
+        check_is_fitted(estimator)
+        coefs = [np.asarray(weight) for weight in estimator.coefs_]
+        if not -len(coefs) <= layer < len(coefs):
+            raise ValueError(
+                f"layer={layer}, but this {type(estimator).__name__} has {len(coefs)} layers "
+                f"of weights, numbered from 0."
+            )
+        layer %= len(coefs)
+        weights = coefs[layer]
+        alive_before, alive_after = _living(coefs)
+        alive_in = alive_before[layer] & alive_after[layer]
+        alive_out = alive_before[layer + 1] & alive_after[layer + 1]
+        names = _input_names(estimator, layer, len(weights), feature_names)
+        display = cls(
+            weights=weights, input_names=names, dead_inputs=~alive_in, dead_neurons=~alive_out
+        )
+        return display.plot(ax=ax, sort=sort, colorbar=colorbar)
+
+
+def _diverging_with_grey() -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["PuOr_r"].with_extremes(bad=_DEAD)
+
+
+def _living(coefs: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """By layer of neurons, features first: which a feature reaches, which reach an output."""
+    reached = [np.ones(len(coefs[0]), dtype=bool)]
+    for weight in coefs:
+        reached.append((weight[reached[-1]] != 0).any(axis=0))
+    reaches = [np.ones(coefs[-1].shape[1], dtype=bool)]
+    for weight in reversed(coefs):
+        reaches.append((weight[:, reaches[-1]] != 0).any(axis=1))
+    return reached, reaches[::-1]
+
+
+def _input_names(
+    estimator: Any, layer: int, n_inputs: int, feature_names: Sequence[str] | None
+) -> list[str]:
+    if layer:
+        return [str(index) for index in range(n_inputs)]
+    if feature_names is None:
+        feature_names = getattr(estimator, "feature_names_in_", None)
+        # A compacted network takes fewer inputs than there are features.
+        if feature_names is None or len(feature_names) != n_inputs:
+            return [str(index) for index in range(n_inputs)]
+    if len(feature_names) != n_inputs:
+        raise ValueError(
+            f"feature_names has {len(feature_names)} names, but layer 0 has {n_inputs} inputs."
+        )
+    return [str(name) for name in feature_names]

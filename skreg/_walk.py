@@ -1,0 +1,329 @@
+"""Walking a stack of trained networks along the strength of their penalty.
+
+A path goes from dense to sparse: with all weights zero a hidden layer has no gradient, and a
+path that started there would never leave. Every alpha begins with the weights of the one
+before and trains for a few epochs. :class:`Walk` takes the steps and takes them back;
+:func:`choose_alphas` decides how long they are, for every member of the stack by itself.
+
+The alphas are not on a grid, since nobody knows beforehand where features go. A step starts at
+×1.1, and a stay at an alpha ends when a feature goes, or after a while. Where more than a tenth
+of the features go at once (or more than it takes to come to an end in the steps that are left,
+if that is more) the weights from before are put back and the step is cut to a third in log
+alpha; after a stay without losses it grows again.
+
+A penalty that is not convex keeps what it finds large. With many features to a row that is
+chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
+convex and becomes what it is as features go: its gamma is multiplied by features · 10 / rows,
+where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skreg._data import TensorData
+from skreg._fista import FISTA
+from skreg.net import RegularizedNet
+from skreg.penalties import Penalty
+
+__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas", "set_strengths"]
+
+_STEPS_IN_SPELL = 10
+_FIRST_STEP = 1.1
+# A step in log alpha after one that cost too much, and after one that cost nothing.
+_CUT, _GROW = 1 / 3, 1.4
+_SMALLEST_STEP, _LONGEST_STEP = np.log(1.002), np.log(1.25)
+# Share of the features that may go at once.
+_SHARE = 0.1
+# Spells that may be taken back, as a multiple of the alphas asked for.
+_RETRIES = 2.0
+# Parameters by which a penalty is the more convex the larger they are, and rows that a feature
+# takes for a penalty to be as little convex as it is.
+_CONVEXITY = ("gamma", "a")
+_ROWS_PER_FEATURE = 10.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a member stands after training at one alpha."""
+
+    alpha: float
+    weight: Tensor
+    bias: Tensor
+    selected: np.ndarray
+    #: How long it has trained there, in spells of a walk.
+    n_spells: int
+    #: The penalty's other parameters there.
+    convexity: dict[str, float]
+
+
+class Walk:
+    """A stack of trained networks, and the rows they walk on.
+
+    Time is counted in spells: as many epochs as take `_STEPS_IN_SPELL` gradient steps. A
+    solver that takes all rows at once goes on to its tolerance in each.
+
+    Parameters
+    ----------
+    net : RegularizedNet
+        Trained; its penalty has a single `alpha`, which is what changes.
+    rows : TensorData
+    longest_stay : int
+        Spells at an alpha where nothing happens.
+    max_iter : int
+        Most iterations at an alpha of a solver that goes on to its tolerance.
+    """
+
+    def __init__(
+        self, net: RegularizedNet, rows: TensorData, *, longest_stay: int, max_iter: int
+    ) -> None:
+        self.net = net
+        self.longest_stay = longest_stay
+        self._max_iter = max_iter
+        self._n_rows = len(rows)
+        self._own_convexity = {
+            name: np.broadcast_to(getattr(net.penalty, name), self.n_members).astype(float)
+            for name in _CONVEXITY
+            if hasattr(net.penalty, name) and net.module_.hidden_layer_sizes
+        }
+        self._n_epochs = -(-_STEPS_IN_SPELL // -(-len(rows) // net.batch_size))
+        # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
+        # nothing of the gradients to come, and members of a stack do so one by one.
+        net.initialize_optimizer()
+        net.begin(rows, None, keep_best=False)
+        net.module_.train()
+        self._convexity_now = self._convexity()
+        # All rows are one batch, and no callback or dropout asks for more.
+        self._batch = None
+        if net._train_epoch == net._by_hand_epoch and net.batch_size >= len(rows):
+            self._batch = next(net._train.batches(len(rows)))
+
+    @property
+    def n_members(self) -> int:
+        return self.net.module_.n_members
+
+    def train_at(self, alphas: np.ndarray, n_spells: int) -> None:
+        """Set each member's alpha and train; raise ValueError if that diverges."""
+        self._convexity_now = self._convexity()
+        set_strengths(self.net, alpha=alphas, **self._convexity_now)
+        if isinstance(self.net.optimizer_, FISTA):
+            for _ in range(self._max_iter):
+                self.net._train_epoch()
+                if self.net._fista_converged().all():
+                    break
+            return
+        n_epochs = n_spells * self._n_epochs
+        if self._batch is not None:
+            self._take_steps(n_epochs, *self._batch)
+        else:
+            for _ in range(n_epochs):
+                self.net._train_epoch()
+        if not torch.isfinite(self.net.module_.weight.detach().sum()):
+            raise ValueError(
+                f"Training diverged on the path at alpha={alphas.max():.3g}. Lower "
+                f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
+                f"(TransformedTargetRegressor)."
+            )
+
+    def _convexity(self) -> dict[str, np.ndarray]:
+        """What makes each member's penalty more or less convex, where it has such a thing."""
+        n_features = self.selected().sum(1)
+        crowd = np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
+        return {name: value * crowd for name, value in self._own_convexity.items()}
+
+    @torch.no_grad()
+    def _take_steps(
+        self, n_steps: int, X: Tensor, y: Tensor, sample_weight: Tensor | None
+    ) -> None:
+        """Epochs of a single batch, without what an epoch sets up and nobody reads here."""
+        backprop = self.net._backprop
+        assert backprop is not None
+        backprop.attach()
+        take_step = self.net.optimizer_.plan_steps()
+        raw = backprop.new_outputs(X)
+        for _ in range(n_steps):
+            backprop(X, y, sample_weight, raw)
+            take_step()
+
+    @torch.no_grad()
+    def selected(self) -> np.ndarray:
+        """Which features reach an output, shape (n_members, n_features)."""
+        return reaching(self.net.module_.weights).cpu().numpy()
+
+    def step(self, member: int, alpha: float, selected: np.ndarray, n_spells: int) -> Step:
+        module = self.net.module_
+        return Step(
+            float(alpha),
+            module.weight.detach()[member].clone(),
+            module.bias.detach()[member].clone(),
+            selected,
+            n_spells,
+            {name: float(v[member]) for name, v in self._convexity_now.items()},
+        )
+
+    def save(self) -> list[Tensor]:
+        return [tensor.clone() for tensor in self._tensors()]
+
+    @torch.no_grad()
+    def restore(self, saved: Sequence[Tensor], members: np.ndarray) -> None:
+        """Put back what `save` returned, for the members of this mask."""
+        chosen = torch.from_numpy(members).to(self.net.module_.weight.device)
+        tensors = self._tensors()
+        for tensor, before in zip(tensors, saved, strict=False):
+            tensor[chosen] = before[chosen]
+        # Saved before the first step, when the optimizer knew nothing.
+        for tensor in tensors[len(saved) :]:
+            tensor[chosen] = 0.0
+        if isinstance(self.net.optimizer_, FISTA):
+            # Its momentum points to where nobody goes any more.
+            self.net.initialize_optimizer()
+
+    def restart(self, weights: Sequence[Tensor]) -> None:
+        """Go back to these weights and biases, with an optimizer that knows nothing."""
+        with torch.no_grad():
+            for parameter, before in zip(self.net.module_.parameters(), weights, strict=True):
+                parameter.copy_(before)
+        self.net.initialize_optimizer()
+
+    def _tensors(self) -> list[Tensor]:
+        tensors = [parameter.detach() for parameter in self.net.module_.parameters()]
+        if not isinstance(self.net.optimizer_, FISTA):
+            for state in self.net.optimizer_.state.values():
+                tensors += [t for t in state.values() if isinstance(t, Tensor) and t.ndim]
+        return tensors
+
+    def end(self) -> None:
+        self.net.end()
+
+
+def set_strengths(net: RegularizedNet, **values: np.ndarray) -> None:
+    """Set parameters of each member's penalty: its alpha, or what else may differ."""
+    strengths = {
+        name: float(each[0]) if (each == each[0]).all() else net.module_.weight.new_tensor(each)
+        for name, each in values.items()
+    }
+    net.penalty = _with(net.penalty, strengths)
+    # Not by the net's own method: the kind stays, and with it the optimizer's state.
+    for group in net.optimizer_.param_groups:
+        group["penalty"] = _with(group["penalty"], strengths)
+
+
+def _with(penalty: Penalty | None, strengths: dict[str, Any]) -> Penalty | None:
+    if penalty is not None:
+        penalty = copy.copy(penalty)
+        for name, value in strengths.items():
+            setattr(penalty, name, value)
+    return penalty
+
+
+def reaching(weights: Sequence[Tensor]) -> Tensor:
+    """Which inputs of each member reach an output, bool of shape (n_members, n_features)."""
+    reach = None
+    for weight in reversed(weights):
+        alive = weight != 0
+        if reach is not None:
+            alive = alive & reach.unsqueeze(1)
+        reach = alive.any(2)
+    assert reach is not None
+    return reach
+
+
+def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Step]]:
+    """Walk from `start` until no feature is left, in about `n_alphas` steps a member.
+
+    Parameters
+    ----------
+    walk : Walk
+    start : ndarray of shape (n_members,)
+        The first alpha of each member.
+    n_alphas : int
+
+    Returns
+    -------
+    list of list of Step, one list per member
+    """
+    n_members = walk.n_members
+    paths: list[list[Step]] = [[] for _ in range(n_members)]
+    log_step = np.full(n_members, np.log(_FIRST_STEP))
+    alphas, last = start.astype(float), start.astype(float)
+    alive = walk.selected().sum(1)
+    stays, retries = np.zeros(n_members, dtype=int), np.zeros(n_members, dtype=int)
+    done = np.zeros(n_members, dtype=bool)
+    while not done.all():
+        saved = walk.save()
+        walk.train_at(alphas, 1)
+        selected = walk.selected()
+        left = selected.sum(1)
+        stays += 1
+        dropped = alive - left
+        steps_left = n_alphas - np.array([len(path) for path in paths])
+        allowed = _allowed_drop(alive, steps_left)
+        back = (dropped > allowed) & (log_step > _SMALLEST_STEP) & ~done
+        back &= retries < _RETRIES * n_alphas
+        if back.any():
+            walk.restore(saved, back)
+            retries += back
+        # A stay ends when features go, or when it was long enough.
+        kept = ~back & ~done & ((dropped > 0) | (stays >= walk.longest_stay))
+        for member in np.flatnonzero(kept).tolist():
+            step = walk.step(member, alphas[member], selected[member], stays[member])
+            paths[member].append(step)
+        last = np.where(kept, alphas, last)
+        # Begun too late: then earlier.
+        last = np.where(back & (steps_left == n_alphas), last / 2, last)
+        alive = np.where(back, alive, left)
+        done |= kept & (alive == 0)
+        calm = kept & (dropped <= 0)
+        log_step = np.where(back, _CUT * log_step, np.where(calm, _GROW * log_step, log_step))
+        log_step = np.minimum(log_step, _LONGEST_STEP)
+        stays = np.where(kept | back, 0, stays)
+        alphas = np.where((kept | back) & ~done, last * np.exp(log_step), alphas)
+    return paths
+
+
+def _allowed_drop(alive: np.ndarray, steps_left: np.ndarray) -> np.ndarray:
+    """How many features each member may lose in one step."""
+    # From here to the end evenly in the log takes this share each time.
+    even = 1 - np.maximum(alive, 1.0) ** (-1 / np.maximum(steps_left, 1))
+    return np.maximum(1, np.floor(np.maximum(_SHARE, even) * alive))
+
+
+def follow_alphas(
+    walk: Walk,
+    alphas: np.ndarray,
+    stays: Sequence[int] | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> list[list[Step]]:
+    """Walk along given alphas.
+
+    Parameters
+    ----------
+    walk : Walk
+    alphas : ndarray of shape (n_alphas, n_members)
+        Ascending.
+    stays : sequence of int of length n_alphas, default=None
+        How long to stay at each; None is as long as a walk stays where nothing happens.
+    check : callable
+        Called before each alpha; may raise to end the walk.
+
+    Returns
+    -------
+    list of list of Step, one list per member
+    """
+    if stays is None:
+        stays = [walk.longest_stay] * len(alphas)
+    paths: list[list[Step]] = [[] for _ in range(walk.n_members)]
+    for row, stay in zip(alphas, stays, strict=True):
+        check()
+        walk.train_at(row, stay)
+        selected = walk.selected()
+        for member, path in enumerate(paths):
+            path.append(walk.step(member, row[member], selected[member], stay))
+    return paths

@@ -1,0 +1,377 @@
+"""Regularization paths: one network from dense to sparse, and which features stay longest.
+
+>>> from sklearn.datasets import load_diabetes
+>>> from sklearn.preprocessing import scale
+>>> from skreg import RegularizedMLPRegressor, regularization_path
+>>> X, y = load_diabetes(return_X_y=True)
+>>> lasso = RegularizedMLPRegressor((), penalty="l1", solver="fista")
+>>> path = regularization_path(lasso, scale(X), scale(y))
+>>> path.n_features[0], path.n_features[-1]
+(np.int64(10), np.int64(0))
+>>> sorted(path.entry_alpha.argsort()[-3:].tolist())   # the last three: bmi, bp and s5
+[2, 3, 8]
+
+How the walk is done stands in :mod:`skreg._walk`, how alphas are found in
+:mod:`skreg._alpha_max`.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import validate_data
+
+from skreg._alpha_max import alpha_max_of_linear, sweep_to_nothing
+from skreg._backprop import Backprop
+from skreg._base import FitJob
+from skreg._base_mlp import BaseRegularizedMLP
+from skreg._data import TensorData
+from skreg._parallel import threads_worth
+from skreg._passes import mean_losses, raw_outputs
+from skreg._refit import refit_steps, stack_of
+from skreg._walk import Step, Walk, choose_alphas, follow_alphas, set_strengths
+from skreg.net import RegularizedNet
+from skreg.penalties import PENALTIES, Penalty
+
+__all__ = ["RegularizationPath", "regularization_path"]
+
+# Spells of 10 gradient steps at an alpha where nothing happens.
+_LONGEST_STAY = 5
+# A path begins at this fraction of the alpha at which a sweep lost its first feature.
+_LATE = 4.0
+# Steps of a path that are measured as one stack.
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class RegularizationPath:
+    """A path from dense to sparse.
+
+    Attributes
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Strengths that the path visited, ascending.
+    n_features : ndarray of int of shape (n_alphas,)
+        How many features reach an output.
+    selected : ndarray of bool of shape (n_alphas, n_features_in)
+        Which.
+    sparsity : ndarray of shape (n_alphas,)
+        Share of the penalized weights that are exactly zero.
+    data_loss : ndarray of shape (n_alphas,)
+        Mean loss over the training rows, without the penalty.
+    penalty : ndarray of shape (n_alphas,)
+        alpha·Ω of the weights. The objective is the sum of both.
+    scores : ndarray of shape (n_alphas,) or None
+        What the estimator's `score` gives on (X_val, y_val); None without them.
+    entry_alpha : ndarray of shape (n_features_in,)
+        The largest alpha at which each feature is still in; 0 where it never was.
+    refitted : RegularizationPath or None
+        With ``refit=True`` the same alphas and supports, each support retrained without the
+        penalty.
+    """
+
+    alphas: np.ndarray
+    n_features: np.ndarray
+    selected: np.ndarray
+    sparsity: np.ndarray
+    data_loss: np.ndarray
+    penalty: np.ndarray
+    scores: np.ndarray | None
+    entry_alpha: np.ndarray
+    refitted: RegularizationPath | None
+    _template: BaseRegularizedMLP = field(repr=False)
+    _steps: list[Step] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.alphas)
+
+    def estimator_at(self, index: int) -> BaseRegularizedMLP:
+        """Return the fitted estimator at ``alphas[index]``.
+
+        Parameters
+        ----------
+        index : int
+            Negative ones count from the end.
+
+        Returns
+        -------
+        estimator : estimator of the class of the path's
+            Its `alpha` is the path's (in a refitted path its penalty is None), and its loss
+            curves are the path's up to here. Where the path had made a non-convex penalty
+            more convex, its penalty is an object that says so. It is independent of the path.
+        """
+        number = range(len(self))[index]
+        step = self._steps[number]
+        estimator = copy.deepcopy(self._template)
+        net = estimator.net_
+        if estimator.penalty is not None:
+            set_alpha(estimator, step.alpha)
+            set_convexity(estimator, step.convexity)
+        place(estimator, step)
+        net.set_penalty(estimator._make_penalty())
+        net.data_losses_ = list(self.data_loss[: number + 1, None])
+        net.penalties_ = list(self.penalty[: number + 1, None])
+        net.n_epochs_ = number + 1
+        net.validates_ = False
+        net.rewrite_history()
+        estimator._publish()
+        return estimator
+
+
+@validate_params(
+    {
+        "estimator": [BaseRegularizedMLP],
+        "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
+        "eps": [Interval(Real, 0, 1, closed="neither")],
+        "refit": ["boolean"],
+    },
+    prefer_skip_nested_validation=False,
+)
+def regularization_path(
+    estimator: BaseRegularizedMLP,
+    X: Any,
+    y: Any,
+    *,
+    alphas: Any = 100,
+    eps: float = 1e-3,
+    sample_weight: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
+    refit: bool = False,
+) -> RegularizationPath:
+    """Train a network along rising strengths of its penalty, from dense to nothing left.
+
+    The network is trained without the penalty first, by the estimator's own rules. Each
+    alpha goes on from the weights of the one before. With "adam" and "sgd" it trains for as
+    many epochs as take 50 gradient steps, but stops when a feature is lost; "fista" stops when
+    its residual is at most the estimator's `tol`, after `max_iter` iterations at the latest.
+
+    A penalty that is not convex begins nearly convex where there are many features to a row:
+    with hidden layers its `gamma` (of SCAD, `a`) is multiplied by 10 · n_features / n_samples
+    where that is above 1, and falls as features go.
+
+    Parameters
+    ----------
+    estimator : RegularizedMLPRegressor or RegularizedMLPClassifier
+        Not changed. Its penalty is to give exact zeros; "group_mcp" selects features best.
+        Its `alpha` is not used.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    alphas : int or array-like of shape (n_alphas,), default=100
+        An array is visited in ascending order, all of it. A number is about how many to
+        visit between ``eps * alpha_max`` and alpha_max, where the last feature goes. Where
+        between, the path finds out: it steps back and goes on in smaller steps where more
+        than a tenth of the features go at once, and in larger ones where none do.
+    eps : float, default=1e-3
+        Where the path begins, as a share of alpha_max. Not used with an array.
+    sample_weight : array-like of shape (n_samples,), default=None
+    X_val, y_val : array-like, default=None
+        Rows to score every alpha on.
+    refit : bool, default=False
+        Retrain each distinct support without the penalty, which shrinks what it keeps.
+
+    Returns
+    -------
+    path : RegularizationPath
+
+    Raises
+    ------
+    ValueError
+        If `alphas` is a number and the penalty gives no exact zeros, if only one of `X_val`
+        and `y_val` is given, or if training diverges.
+
+    References
+    ----------
+    Friedman, Hastie & Tibshirani, "Regularization paths for generalized linear models via
+    coordinate descent", 2010 (warm starts, eps). Lemhadri, Ruan, Abraham & Tibshirani,
+    "LassoNet: a neural network with feature sparsity", 2021 (dense to sparse).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skreg import RegularizedMLPRegressor, regularization_path
+    >>> X = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
+    >>> y = np.maximum(X[:, 0], X[:, 1])                    # eight of ten inputs are noise
+    >>> net = RegularizedMLPRegressor((20,), penalty="l1", random_state=0)
+    >>> path = regularization_path(net, X, y, alphas=50)
+    >>> sorted(path.entry_alpha.argsort()[-2:].tolist())
+    [0, 1]
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError(
+            "X_val and y_val go together, and only one of them is given. Give both, or none."
+        )
+    template, job = prepare(estimator, X, y, sample_weight)
+    net, rows = template.net_, job.train
+    with threads_worth(net.multiplications(len(rows))):
+        if starts_dense(template):
+            train_dense(net, job)
+        walk = walk_from(net, rows, template)
+        if isinstance(alphas, Integral):
+            steps = visit(walk, rows, int(alphas), eps)[0]
+        else:
+            steps = follow_alphas(walk, check_alphas(alphas)[:, None])[0]
+        walk.end()
+        path = summarize(template, steps, rows, X_val, y_val)
+        if refit:
+            path = replace(path, refitted=refit_path(path, rows, X_val, y_val))
+    return path
+
+
+def check_alphas(alphas: Any) -> np.ndarray:
+    """Return the alphas of an array, ascending and distinct."""
+    grid = np.unique(
+        check_array(alphas, ensure_2d=False, dtype=np.float64, input_name="alphas")
+    )
+    if grid.ndim != 1 or (grid < 0).any():
+        raise ValueError(f"alphas must be numbers of at least 0, got {alphas!r}.")
+    return grid
+
+
+def prepare(
+    estimator: BaseRegularizedMLP, X: Any, y: Any, sample_weight: Any = None
+) -> tuple[BaseRegularizedMLP, FitJob]:
+    """Return an untrained copy of the estimator with its net, and the rows to train on."""
+    template = clone(estimator)
+    template.warm_start = False
+    set_alpha(template, 1.0)  # whatever it is: a path has its own
+    template._validate_params()
+    return template, template._prepare(X, y, sample_weight)
+
+
+def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[Step]]:
+    """Walk every member of a stack along about `n_alphas` alphas, to nothing left."""
+    net = walk.net
+    rows = rows.to(net.device)
+    if not net.module_.hidden_layer_sizes:
+        # Nothing goes all at once here: the grid of a lasso's path does.
+        weights = [parameter.detach().clone() for parameter in net.module_.parameters()]
+        alpha_max = alpha_max_of_linear(walk, rows)
+        # Which leaves the constant, the answer at alpha_max itself.
+        selected = walk.selected()
+        ends = [walk.step(m, alpha_max[m], selected[m], 1) for m in range(walk.n_members)]
+        walk.restart(weights)
+        paths = follow_alphas(walk, np.geomspace(eps * alpha_max, alpha_max, n_alphas)[:-1])
+        return [[*path, end] for path, end in zip(paths, ends, strict=True)]
+    alpha_first, alpha_max = sweep_to_nothing(walk, loss_of_constant(net))
+    # Not from where nothing goes for long. The sweep was in a hurry, and late.
+    return choose_alphas(walk, np.maximum(eps * alpha_max, alpha_first / _LATE), n_alphas)
+
+
+def starts_dense(template: BaseRegularizedMLP) -> bool:
+    """Whether a path begins with the network without its penalty.
+
+    A convex problem that is solved to a tolerance has one answer, wherever it begins.
+    """
+    return bool(template.net_.module_.hidden_layer_sizes) or template.solver != "fista"
+
+
+def train_dense(net: RegularizedNet, job: FitJob) -> None:
+    """Train the net without its penalty, by the estimator's own rules."""
+    penalty = net.penalty
+    net.set_penalty(None)
+    net.train_on(job.train, job.valid)
+    net.set_penalty(penalty)
+
+
+def walk_from(net: RegularizedNet, rows: TensorData, template: BaseRegularizedMLP) -> Walk:
+    """Return a walk of trained networks, by the rules of the estimator."""
+    return Walk(net, rows, longest_stay=_LONGEST_STAY, max_iter=template.max_iter)
+
+
+def loss_of_constant(net: RegularizedNet) -> np.ndarray:
+    """About what a constant prediction costs: the loss that training began with."""
+    return np.maximum(net.data_losses_[0], np.finfo(float).tiny)
+
+
+def set_alpha(estimator: BaseRegularizedMLP, alpha: float) -> None:
+    """Set the strength, wherever it stands: on the estimator or on its penalty object."""
+    if isinstance(estimator.penalty, Penalty) and estimator.penalty.alpha is not None:
+        estimator.set_params(penalty__alpha=alpha)
+    else:
+        estimator.set_params(alpha=alpha)
+
+
+def set_convexity(estimator: BaseRegularizedMLP, convexity: dict[str, float]) -> None:
+    """Make the penalty an object with these parameters, where they are not its own."""
+    penalty = estimator._plain_penalty()
+    changed = {k: v for k, v in convexity.items() if getattr(penalty, k) != v}
+    if changed:
+        given = estimator.penalty
+        given = PENALTIES[given]() if isinstance(given, str) else clone(given)
+        estimator.penalty = given.set_params(**changed)
+
+
+@torch.no_grad()
+def place(estimator: BaseRegularizedMLP, step: Step) -> None:
+    """Put the weights of a step into the estimator's net."""
+    module = estimator.net_.module_
+    module.weight.copy_(step.weight)
+    module.bias.copy_(step.bias)
+
+
+@torch.no_grad()
+def summarize(
+    template: BaseRegularizedMLP, steps: list[Step], rows: TensorData, X_val: Any, y_val: Any
+) -> RegularizationPath:
+    """Measure every step of a path, many at a time."""
+    net = template.net_
+    net.module_.eval()
+    if X_val is not None:
+        X_val = validate_data(
+            template, X_val, accept_sparse="csr", dtype=template._dtype, reset=False
+        )
+        held_out = TensorData(X_val, None)
+        y_val = np.asarray(y_val)
+    rows = rows.to(net.device)
+    data_losses, penalties, zeros, scores = [], [], [], []
+    for start in range(0, len(steps), _AT_ONCE):
+        part = steps[start : start + _AT_ONCE]
+        module = stack_of(net.module_, part)
+        losses = mean_losses(
+            Backprop(module, net.criterion_, rows.readers), rows, net.batch_size
+        )
+        data_losses.append(losses.double().cpu().numpy())
+        if X_val is not None:
+            raw = raw_outputs(module, held_out, net.device)
+            scores.append(template._score_raw(y_val, None, raw))
+    for step in steps:
+        strengths = {"alpha": step.alpha, **step.convexity}
+        set_strengths(net, **{name: np.array([value]) for name, value in strengths.items()})
+        place(template, step)
+        penalties.append(net.penalty_values().double().cpu().numpy()[0])
+        zeros.append(template.sparsity_)
+    alphas = np.array([step.alpha for step in steps])
+    selected = np.array([step.selected for step in steps])
+    return RegularizationPath(
+        alphas=alphas,
+        n_features=selected.sum(1),
+        selected=selected,
+        sparsity=np.array(zeros),
+        data_loss=np.concatenate(data_losses),
+        penalty=np.array(penalties),
+        scores=np.concatenate(scores) if scores else None,
+        entry_alpha=np.where(selected, alphas[:, None], 0.0).max(0),
+        refitted=None,
+        _template=template,
+        _steps=steps,
+    )
+
+
+def refit_path(
+    path: RegularizationPath, rows: TensorData, X_val: Any, y_val: Any
+) -> RegularizationPath:
+    """Return the path with every support trained without the penalty."""
+    template = copy.deepcopy(path._template)
+    steps = refit_steps(template.net_, path._steps, rows)
+    template.penalty = None
+    template.net_.set_penalty(None)
+    return summarize(template, steps, rows, X_val, y_val)
