@@ -203,10 +203,11 @@ class RegularizedNet(Loop, NeuralNet):
             return None
         first = parameter is self.module_.weight
         pilots = self.penalty._pilots
+        pilot = None if pilots is None else torch.as_tensor(pilots[0 if first else 1])
         return self.penalty.for_layers(
             self.module_.layers_of(parameter),
             first=first,
-            pilot=None if pilots is None else pilots[0 if first else 1].to(parameter),
+            pilot=None if pilot is None else pilot.to(parameter),
         )
 
     def move_to(self, device: str) -> None:
