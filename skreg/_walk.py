@@ -15,6 +15,7 @@ A penalty that is not convex keeps what it finds large. With many features to a 
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
 convex and becomes what it is as features go: its gamma is multiplied by features · 10 / rows,
 where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
+Rows that are the same count once, so that a weight of 2 is the row twice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 
 from skreg._data import TensorData
@@ -48,6 +50,8 @@ _RETRIES = 2.0
 # takes for a penalty to be as little convex as it is.
 _CONVEXITY = ("gamma", "a")
 _ROWS_PER_FEATURE = 10.0
+# Rows that are compared at a time.
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,14 @@ class Walk:
         self.net = net
         self.longest_stay = longest_stay
         self._max_iter = max_iter
-        self._n_rows = len(rows)
         self._own_convexity = {
             name: np.broadcast_to(getattr(net.penalty, name), self.n_members).astype(float)
             for name in _CONVEXITY
             if hasattr(net.penalty, name) and net.module_.hidden_layer_sizes
         }
+        self._n_rows = np.ones(self.n_members)
+        if self._own_convexity:
+            self._n_rows = distinct_rows(rows, int(_ROWS_PER_FEATURE * rows.n_features))
         self._n_epochs = -(-_STEPS_IN_SPELL // -(-len(rows) // net.batch_size))
         # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
         # nothing of the gradients to come, and members of a stack do so one by one.
@@ -233,6 +239,22 @@ def reaching(weights: Sequence[Tensor]) -> Tensor:
         reach = alive.any(2)
     assert reach is not None
     return reach
+
+
+def distinct_rows(rows: TensorData, enough: int) -> np.ndarray:
+    """How many different rows each member has; where it has more than `enough`, that many."""
+    counts = []
+    for stream in rows.streams:
+        seen: set[bytes] = set()
+        for start in range(0, len(stream), _ROWS_AT_ONCE):
+            X, y, _ = stream.pick(None, start, start + _ROWS_AT_ONCE)
+            X = X.toarray() if issparse(X) else X.cpu().numpy()
+            pairs = zip(X, y.cpu().numpy(), strict=True)
+            seen.update(row.tobytes() + target.tobytes() for row, target in pairs)
+            if len(seen) >= enough:
+                break
+        counts.append(min(len(seen), enough))
+    return np.array(counts)[rows.stream_of]
 
 
 def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Step]]:
