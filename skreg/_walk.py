@@ -13,8 +13,8 @@ alpha; after a stay without losses it grows again.
 
 A penalty that is not convex keeps what it finds large. With many features to a row that is
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
-convex and becomes what it is as features go: its gamma is multiplied by features · 10 / rows,
-where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
+convex and becomes what it is as features go: its gamma is multiplied by
+(features · 10 / rows)^1.5, where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
 Rows that are the same count once, so that a weight of 2 is the row twice.
 """
 
@@ -44,12 +44,17 @@ _CUT, _GROW = 1 / 3, 1.4
 _SMALLEST_STEP, _LONGEST_STEP = np.log(1.002), np.log(1.25)
 # Share of the features that may go at once.
 _SHARE = 0.1
+# Where there are this many times more features than the rows can tell apart, a step that took
+# less than this share of those that may go cost next to nothing: which go is chance anyway.
+_CROWDED, _CALM = 2.0, 0.5
 # Spells that may be taken back, as a multiple of the alphas asked for.
 _RETRIES = 2.0
 # Parameters by which a penalty is the more convex the larger they are, and rows that a feature
-# takes for a penalty to be as little convex as it is.
+# takes for a penalty to be as little convex as it is; how fast it becomes more convex with
+# fewer (with 1, sets of 100 rows and 2,000 features score 0.03 to 0.05 of R² less).
 _CONVEXITY = ("gamma", "a")
 _ROWS_PER_FEATURE = 10.0
+_CROWD_POWER = 1.5
 # Rows that are compared at a time.
 _ROWS_AT_ONCE = 256
 
@@ -96,9 +101,8 @@ class Walk:
             for name in _CONVEXITY
             if hasattr(net.penalty, name) and net.module_.hidden_layer_sizes
         }
-        self._n_rows = np.ones(self.n_members)
-        if self._own_convexity:
-            self._n_rows = distinct_rows(rows, int(_ROWS_PER_FEATURE * rows.n_features))
+        # As many as leave a penalty as it is are as good as all.
+        self._n_rows = distinct_rows(rows, int(_ROWS_PER_FEATURE * rows.n_features))
         self._n_epochs = -(-_STEPS_IN_SPELL // -(-len(rows) // net.batch_size))
         # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
         # nothing of the gradients to come, and members of a stack do so one by one.
@@ -140,9 +144,12 @@ class Walk:
 
     def _convexity(self) -> dict[str, np.ndarray]:
         """What makes each member's penalty more or less convex, where it has such a thing."""
-        n_features = self.selected().sum(1)
-        crowd = np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
-        return {name: value * crowd for name, value in self._own_convexity.items()}
+        factor = self.crowd(self.selected().sum(1)) ** _CROWD_POWER
+        return {name: value * factor for name, value in self._own_convexity.items()}
+
+    def crowd(self, n_features: np.ndarray) -> np.ndarray:
+        """How many times more features each member has than its rows can tell apart."""
+        return np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
 
     @torch.no_grad()
     def _take_steps(
@@ -302,7 +309,7 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Ste
         last = np.where(back & (steps_left == n_alphas), last / 2, last)
         alive = np.where(back, alive, left)
         done |= kept & (alive == 0)
-        calm = kept & (dropped <= 0)
+        calm = kept & (dropped < np.where(walk.crowd(alive) > _CROWDED, _CALM * allowed, 1))
         log_step = np.where(back, _CUT * log_step, np.where(calm, _GROW * log_step, log_step))
         log_step = np.minimum(log_step, _LONGEST_STEP)
         stays = np.where(kept | back, 0, stays)
