@@ -14,8 +14,9 @@ alpha; after a stay without losses it grows again.
 A penalty that is not convex keeps what it finds large. With many features to a row that is
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
 convex and becomes what it is as features go: its gamma is multiplied by
-(features · 10 / rows)^1.5, where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
-Rows that are the same count once, so that a weight of 2 is the row twice.
+(features · 10 / rows)^1.5, where that is above 1 (graduated non-convexity: Blake & Zisserman,
+"Visual Reconstruction"). Rows that are the same count once, so that a weight of 2 is the row
+twice. Where that many features are left a step also grows after one that took few.
 """
 
 from __future__ import annotations
