@@ -34,7 +34,7 @@ README_OUTPUTS = {
 
 @pytest.mark.parametrize(
     ("block", "expected"),
-    zip(README_BLOCKS, README_OUTPUTS.values(), strict=True),
+    list(zip(README_BLOCKS, README_OUTPUTS.values(), strict=True)),
     ids=README_OUTPUTS,
 )
 def test_readme_block_runs_and_shows_what_it_says(block, expected, capsys):
