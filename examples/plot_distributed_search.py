@@ -14,7 +14,6 @@ against λ::
     python examples/plot_distributed_search.py
 """
 
-import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -27,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skreg import RegularizedMLPClassifier, StackedGridSearchCV
 
-ALPHAS = np.logspace(-0.5, -3.5, int(os.environ.get("SKREG_N_ALPHAS", "12")))
+ALPHAS = np.logspace(-0.5, -3.5, 12)
 FIGURE = Path("plot_distributed_search.png")
 
 
