@@ -282,7 +282,7 @@ def penalized_minimum(penalty, center, curvature):
     correlation=st.floats(-0.6, 0.6),
     stretch=st.floats(0.5, 2.0),
 )
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_touching_point_is_the_penalized_minimum(penalty, center, correlation, stretch):
     # Lagrange: the minimum of loss + penalty is that of the loss where the penalty is
     # no larger. The region is made to pass through it, and the display must find it.
