@@ -33,7 +33,13 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "auto_examples/*.ipynb"]
 templates_path = ["_templates"]
 
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "substitution"]
+# `make bench` writes the page; a link to a page that is not there would be an error.
+myst_substitutions = {
+    "benchmarks": "[](../benchmarks.md)"
+    if (ROOT / "docs/benchmarks.md").exists()
+    else "`docs/benchmarks.md`"
+}
 myst_heading_anchors = 3
 
 autosummary_generate = True

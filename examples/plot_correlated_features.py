@@ -44,10 +44,13 @@ for axis, (name, values) in zip(axes, coefs.items(), strict=True):
     values = np.array(values)
     axis.plot([1, 2, 3], values.T, "-o", color="#0072B2", alpha=0.45, markersize=4)
     sample, copy = np.nonzero(values == 0)
-    axis.plot(copy + 1, values[sample, copy], "D", color="#D55E00", markersize=7)
+    axis.plot(
+        copy + 1, values[sample, copy], "D", color="#D55E00", markersize=7, label="exactly zero"
+    )
     axis.set(title=f"{name}: spread {values.std(axis=0).mean():.2f}", xlabel="copy of bmi")
     axis.set_xticks([1, 2, 3])
 axes[0].set_ylabel("weight")
+axes[0].legend(loc="upper left", bbox_to_anchor=(0.08, 1))
 plt.show()
 
 for name, values in coefs.items():

@@ -57,7 +57,7 @@ def train(alpha):
     ).fit(X_train, y_train)
 
 
-nets = {"no penalty": train(0.0), "L1": train(0.003)}
+nets = {"no penalty": train(0.0), "L1": train(0.001)}
 for name, net in nets.items():
     weights = torch.cat(
         [p.flatten() for n, p in net.module_.named_parameters() if "weight" in n]
@@ -83,5 +83,5 @@ for axis, (name, net) in zip(axes, nets.items(), strict=True):
     axis.set_yticks(ticks, range(12))
     axis.hlines(np.arange(2.5, 35, 3), -0.5, 35.5, color="white", linewidth=0.6)
     axis.vlines(np.arange(2.5, 35, 3), -0.5, 35.5, color="white", linewidth=0.6)
-figure.colorbar(image, ax=axes, label="weight (grey: exactly zero)")
+figure.colorbar(image, ax=axes, label="weight (grey: exactly zero)", shrink=0.75)
 plt.show()

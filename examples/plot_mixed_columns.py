@@ -68,11 +68,10 @@ rows = np.arange(len(by_column))
 axis.barh(rows, by_column, color="#0072B2")
 gone = by_column.to_numpy() == 0
 axis.plot(
-    np.zeros(gone.sum()),
+    np.full(gone.sum(), 0.02 * by_column.max()),
     rows[gone],
     "x",
     color="#D55E00",
-    clip_on=False,
     label="not used at all",
 )
 axis.set_yticks(rows, by_column.index)

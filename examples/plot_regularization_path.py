@@ -40,8 +40,13 @@ plt.show()
 # Until which λ each feature stays.
 figure, axis = plt.subplots(figsize=(6.8, 4.2), layout="constrained")
 order = path.entry_alpha.argsort()
-axis.barh(np.array(data.feature_names)[order], path.entry_alpha[order], color="#0072B2")
-axis.set(xlabel="largest λ at which the feature is in")
+rows = np.arange(len(order))
+axis.hlines(rows, path.alphas[0], path.entry_alpha[order], color="#0072B2", linewidth=2)
+axis.plot(path.entry_alpha[order], rows, "o", color="#0072B2")
+axis.set_yticks(rows, np.array(data.feature_names)[order])
+axis.set(xscale="log", xlabel="λ (alpha): each feature stays until its dot")
+axis.set_xlim(left=path.alphas[0])
+axis.grid(axis="x", color="#dddddd")
 plt.show()
 
 # %%

@@ -88,7 +88,7 @@ with warnings.catch_warnings():
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     networks = [
-        skregs("L1", 0.003, penalty_method=method, max_iter=2000).fit(X.numpy(), Y.numpy())
+        skregs("L1", 0.003, penalty_method=method, max_iter=1000).fit(X.numpy(), Y.numpy())
         for method in ("subgradient", "proximal")
     ]
 WeightDistributionDisplay.from_estimators(

@@ -63,10 +63,14 @@ for (name, path), color in zip(paths.items(), ("#0072B2", "#E69F00"), strict=Tru
 zero_at = np.flatnonzero(paths["proximal"][:, watched] == 0)
 bottom = left.get_ylim()[0]
 left.plot(
-    zero_at + 1, np.full(len(zero_at), bottom), "|", color="#D55E00", label="exactly zero"
+    zero_at + 1,
+    np.full(len(zero_at), bottom),
+    color="#D55E00",
+    linewidth=5,
+    label="proximal, exactly zero",
 )
 left.set(xlabel="step", ylabel="|weight|", title="a weight that should be zero")
-left.legend()
+left.legend(loc="upper right")
 right.plot(paths["proximal"], color="#0072B2", linewidth=1.2)
 right.plot(np.full(10, 600), expected, "D", color="#D55E00", markersize=6, label="lasso")
 right.set(xlabel="step", ylabel="weight", title="all weights, proximal steps")

@@ -228,7 +228,7 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
     n_features_in_ : int
         Features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has names that are all strings.
 
     Raises

@@ -38,7 +38,7 @@ def to_onnx(estimator: Any) -> Any:
     Returns
     -------
     onnx.ModelProto
-        Its input is ``X``, of shape (n_samples, n_features_in_) and the precision of the
+        Its input is ``X``, of shape (n_samples, `n_features_in_`) and the precision of the
         network, float or double. A regressor's output is ``prediction``, in the shape that y
         had. A classifier's are ``label`` and ``probabilities``, of shape (n_samples,
         n_classes), or for multilabel targets both of shape (n_samples, n_labels).

@@ -89,8 +89,9 @@ class PenaltyGeometryDisplay:
         self : PenaltyGeometryDisplay
         """
         shape = (1, len(self.boundaries))
+        width = float(np.clip(9.6 / len(self.boundaries), 2.2, 2.9))
         axes = make_axes(
-            ax, shape, "PenaltyGeometryDisplay.plot", (2.9, 3.6), sharex="row", sharey="row"
+            ax, shape, "PenaltyGeometryDisplay.plot", (width, 3.4), sharex="row", sharey="row"
         )[0]
         low, high = self._limits()
         for panel, name in zip(axes, self.boundaries, strict=True):

@@ -91,8 +91,10 @@ class WeightDistributionDisplay:
         if not per_layer:
             rows = [[np.concatenate(layers)] for layers in rows]
         shape = (len(rows[0]), len(rows))
+        # A page shows a figure of ten inches without making its letters smaller.
+        size = (float(np.clip(9.6 / len(rows), 2.2, 3.2)), 2.6)
         axes = make_axes(
-            ax, shape, "WeightDistributionDisplay.plot", (3.2, 2.6), sharex="row", sharey="row"
+            ax, shape, "WeightDistributionDisplay.plot", size, sharex="row", sharey="row"
         )
         self.n_zeros_ = np.zeros(shape, dtype=int)
         for row in range(shape[0]):
@@ -232,9 +234,9 @@ class WeightMatrixDisplay:
     """The weights of one layer as a picture: which inputs reach which neurons.
 
     Rows are inputs, columns are neurons. Negative and positive weights have two colours,
-    exact zeros are grey, and inputs and neurons that are dead are greyed with their labels: a
-    dead input has no weight left that reaches an output, a dead neuron has no weight left on
-    its way in or out.
+    exact zeros are grey, and so are the labels of inputs and neurons that are dead: a dead
+    input has no weight left that reaches an output, a dead neuron has no weight left on its
+    way in or out. Weights that are left on a dead one lead nowhere and are hatched.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -317,15 +319,15 @@ class WeightMatrixDisplay:
             aspect="auto",
             interpolation="nearest",
         )
-        # What is dead may have weights left that lead nowhere: a veil over them.
-        for column in np.flatnonzero(self.dead_neurons[self.neurons_]):
-            axes.axvspan(column - 0.5, column + 0.5, color=_DEAD, alpha=0.6, linewidth=0)
-        for row in np.flatnonzero(self.dead_inputs):
-            axes.axhspan(row - 0.5, row + 0.5, color=_DEAD, alpha=0.6, linewidth=0)
+        # What is dead may have weights left that lead nowhere.
+        dead = self.dead_inputs[:, None] | self.dead_neurons[self.neurons_]
+        idle = dead & (weights != 0)
+        _hatch(axes, idle)
         self._label(axes)
         if colorbar:
             bar = axes.figure.colorbar(self.image_, ax=axes)
-            bar.set_label("weight (grey: exactly zero)")
+            hatched = ", hatched: leads nowhere" if idle.any() else ""
+            bar.set_label(f"weight (grey: exactly zero{hatched})")
         self.ax_ = axes
         self.figure_ = axes.figure
         return self
@@ -392,6 +394,16 @@ class WeightMatrixDisplay:
             weights=weights, input_names=names, dead_inputs=~alive_in, dead_neurons=~alive_out
         )
         return display.plot(ax=ax, sort=sort, colorbar=colorbar)
+
+
+def _hatch(axes: Any, cells: np.ndarray) -> None:
+    from matplotlib.collections import PolyCollection
+
+    corners = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)])
+    squares = np.argwhere(cells)[:, None, ::-1] + corners
+    veil = PolyCollection(squares, facecolor="#d9d9d9b0", edgecolor="#777777", linewidth=0)
+    veil.set_hatch("////")
+    axes.add_collection(veil, autolim=False)
 
 
 def _diverging_with_grey() -> Any:

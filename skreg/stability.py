@@ -80,9 +80,9 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
 
     Attributes
     ----------
-    selection_probabilities_ : ndarray of shape (n_features_in_,)
+    selection_probabilities_ : ndarray of shape (`n_features_in_`,)
         Largest of the shares at the alphas.
-    stability_path_ : ndarray of shape (n_alphas, n_features_in_)
+    stability_path_ : ndarray of shape (n_alphas, `n_features_in_`)
         Share of the subsamples on which each feature was selected.
     alphas_ : ndarray of shape (n_alphas,)
     n_selected_ : float

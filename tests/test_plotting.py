@@ -130,6 +130,8 @@ def test_matrix_shows_weights_masks_zeros_and_greys_the_dead(fits):
     order = display.dead_neurons[display.neurons_].tolist()
     assert order == sorted(order)
     assert f"{living.sum()} of 10 alive" in display.ax_.get_xlabel()
+    idle = (weights != 0) & ~(living & ~display.dead_inputs[:, None])
+    assert len(display.ax_.collections[0].get_paths()) == idle.sum()
 
 
 def test_matrix_of_another_layer_unsorted_and_without_a_scale(fits):
@@ -164,6 +166,12 @@ def test_a_neuron_that_no_output_hears_is_dead():
 
     display = WeightMatrixDisplay.from_estimator(Fitted())
     assert display.dead_neurons.tolist() == [False, True]
+    # Its two weights are hatched, at (column, row), and the scale says what that means.
+    (veil,) = display.ax_.collections
+    assert veil.get_hatch()
+    centers = [path.vertices[:4].mean(axis=0).tolist() for path in veil.get_paths()]
+    assert centers == [[1, 0], [1, 1]]
+    assert "leads nowhere" in display.figure_.axes[1].get_ylabel()
 
 
 # ------------------------------------------------------------------------------- training
@@ -274,7 +282,7 @@ def penalized_minimum(penalty, center, curvature):
     correlation=st.floats(-0.6, 0.6),
     stretch=st.floats(0.5, 2.0),
 )
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_touching_point_is_the_penalized_minimum(penalty, center, correlation, stretch):
     # Lagrange: the minimum of loss + penalty is that of the loss where the penalty is
     # no larger. The region is made to pass through it, and the display must find it.
