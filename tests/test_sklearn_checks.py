@@ -14,16 +14,17 @@ SETTINGS = [
     {},
     {"penalty": "l1"},
     {"penalty": "elasticnet", "solver": "sgd", "learning_rate_init": 0.05, "max_iter": 100},
-    {"penalty": "l1", "solver": "fista"},
+    {"penalty": "l1", "solver": "fista", "max_iter": 60},
 ]
 
 
-# Few alphas and folds: what is checked is the same with more.
+# Few alphas, folds and epochs: what is checked is the same with more.
 CV_SETTINGS = {
     "hidden_layer_sizes": (10,),
     "alphas": [0.001, 0.01],
     "cv": 2,
     "learning_rate_init": 0.01,
+    "max_iter": 40,
 }
 
 
