@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS_STAMP := .venv/.installed-docs
+BENCH_STAMP := .venv/.installed-bench
 
-.PHONY: demo test coverage lint docs clean
+.PHONY: demo test coverage lint docs bench clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
@@ -20,6 +21,19 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Everything beside its peers, written to docs/benchmarks.md; a quarter of an hour on two quiet cores.
+bench: $(BENCH_STAMP)
+	$(BIN)/python benchmarks/fit.py --save
+	$(BIN)/python benchmarks/grid.py --quick --save
+	$(BIN)/python benchmarks/profile_steps.py --save
+	$(BIN)/python benchmarks/predict.py --quick --save
+	$(BIN)/python benchmarks/scale.py --save
+	$(BIN)/python benchmarks/paths.py --quick --save
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	touch $(BENCH_STAMP)
 
 # Warnings are errors; --keep-going shows all of them.
 docs: $(DOCS_STAMP)

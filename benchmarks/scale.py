@@ -6,6 +6,9 @@ then the fit. "peak" is the most memory the process ever held (ru_maxrss) less w
 before the data were made, as a multiple of the size of X and y: 1 is the data themselves.
 Adam with an L1 penalty, batches of 200, float32.
 
+Last, ``partial_fit`` over a file larger than the memory the process may have: it maps the file
+a chunk at a time, under a limit on its address space (what ``ulimit -v`` sets).
+
     python benchmarks/scale.py [--epochs 2] [--float64] [--save]
 """
 
@@ -17,14 +20,19 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from pathlib import Path
 
 from saving import report
 
 ROWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 # Below this many rows what a fit costs whatever the data is still to be seen.
 PAST_OVERHEAD = 10_000
+# Of the file that is learned from chunk by chunk, and the bytes the process may take for that.
+CHUNKS, CHUNK, COLUMNS = 60, 20_000, 100
+ALLOWED = 2**28
 
 
 def measure(n_samples, n_features, hidden, epochs, dtype, early_stopping):
@@ -104,6 +112,7 @@ def main():
     parser.add_argument("--float64", action="store_true", help="in place of float32")
     parser.add_argument("--save", action="store_true", help="write docs/benchmarks.md")
     parser.add_argument("--early-stopping", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--file", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     epochs = arguments.epochs
@@ -111,8 +120,12 @@ def main():
     if arguments.one:
         measure(*arguments.one, epochs, dtype, arguments.early_stopping)
         return
+    if arguments.file:
+        learn_from_file(arguments.file[0], int(arguments.file[1]))
+        return
     with report(__file__, "How a fit grows", save=arguments.save):
         print_growth(epochs, dtype)
+        print_out_of_core()
 
 
 def print_growth(epochs, dtype):
@@ -135,6 +148,55 @@ def print_growth(epochs, dtype):
         f"\nslope of log time against log rows from {PAST_OVERHEAD:,} rows: "
         f"{slope(*zip(*past, strict=True)):.2f} (linear is 1)"
     )
+
+
+def print_out_of_core():
+    """One pass over a file of which less than half would fit."""
+    import numpy as np
+
+    if not Path("/proc/self/statm").exists():
+        return  # what a process has mapped is read there
+    rng = np.random.default_rng(0)
+    with tempfile.NamedTemporaryFile(suffix=".f32") as file:
+        for _ in range(CHUNKS):
+            file.write(rng.standard_normal((CHUNK, COLUMNS), dtype=np.float32).tobytes())
+        file.flush()
+        command = [sys.executable, __file__, "--file", file.name, str(ALLOWED)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        ran = subprocess.run(command, capture_output=True, env=environment, text=True)
+        if ran.returncode:
+            raise RuntimeError(ran.stderr)
+        size = os.path.getsize(file.name)
+    print(
+        f"\npartial_fit over a file of {size / 2**20:.0f} MiB in a process that may have "
+        f"{ALLOWED / 2**20:.0f} MiB more than its imports: "
+        f"{ran.stdout.strip()}"
+    )
+
+
+def learn_from_file(path, allowed):
+    """Learn from all rows, of which no more are mapped than a chunk."""
+    import numpy as np
+
+    from skreg import RegularizedMLPRegressor
+
+    model = RegularizedMLPRegressor((50,), penalty="l1", random_state=0, device="cpu")
+    rows = np.zeros((200, COLUMNS), dtype=np.float32)
+    model.partial_fit(rows, rows[:, 0])  # imports and first allocations
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + allowed
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        np.memmap(path, np.float32, "r")
+    except OSError:
+        pass
+    else:
+        raise RuntimeError("the whole file fits: the limit is not one")
+    for number in range(CHUNKS):
+        offset = number * CHUNK * COLUMNS * 4
+        X = np.memmap(path, np.float32, "r", offset, (CHUNK, COLUMNS))
+        model.partial_fit(X, X[:, 0] + X[:, 1])
+    print(f"R² on the last chunk {model.score(X, X[:, 0] + X[:, 1]):.3f}")
 
 
 if __name__ == "__main__":

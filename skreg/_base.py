@@ -431,7 +431,7 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
                 f"batch_size={self.batch_size} is larger than the {n_samples} samples there "
                 f"are to train on, and is clipped to that."
             )
-        return min(self.batch_size, n_samples)
+        return min(int(self.batch_size), n_samples)
 
     def _split(
         self,

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,21 +47,25 @@ def _units(weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     return reached, alive
 
 
-def compact_pilot(module: MLP, pilot: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def compact_pilot(
+    module: MLP, pilot: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Of the flat weights and biases of a pilot fit those that :func:`compact_mlp` leaves."""
     _, alive = _units([weight[0].detach() for weight in module.weights])
     masks = [mask.cpu() for mask in alive]
     weights = [
         layer[:, rows][:, :, columns].flatten(1)
         for layer, rows, columns in zip(
-            module.split_weights(pilot[0]), masks[:-1], masks[1:], strict=True
+            module.split_weights(torch.as_tensor(pilot[0])), masks[:-1], masks[1:], strict=True
         )
     ]
     biases = [
         layer[:, columns]
-        for layer, columns in zip(module.split_biases(pilot[1]), masks[1:], strict=True)
+        for layer, columns in zip(
+            module.split_biases(torch.as_tensor(pilot[1])), masks[1:], strict=True
+        )
     ]
-    return torch.cat(weights, 1), torch.cat(biases, 1)
+    return torch.cat(weights, 1).numpy(), torch.cat(biases, 1).numpy()
 
 
 @torch.no_grad()

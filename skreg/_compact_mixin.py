@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from skreg._compact import compact_mlp, compact_pilot
 from skreg.modules import MLP
@@ -25,7 +24,7 @@ class CompactMixin:
     #: Sizes of the hidden layers before the first `compact`; None if there was none.
     _full_layer_sizes: tuple[int, ...] | None = None
     #: Weights and biases that an adaptive penalty adapts to.
-    _pilots: tuple[Tensor, Tensor] | None = None
+    _pilots: tuple[np.ndarray, np.ndarray] | None = None
 
     def compact(self) -> Self:
         """Return a copy with a smaller network that predicts the same, and faster.

@@ -48,7 +48,7 @@ class Penalty(BaseEstimator, ABC):
     #: The group of each input of the first layer, where the user has put them in groups.
     _row_groups: tuple[int, ...] | None = None
     #: Weights and biases of the pilot fit, where strengths adapt to one.
-    _pilots: tuple[Tensor, Tensor] | None = None
+    _pilots: tuple[np.ndarray, np.ndarray] | None = None
 
     @abstractmethod
     def value(self, weights: Iterable[Tensor]) -> Tensor:
@@ -93,7 +93,7 @@ class Penalty(BaseEstimator, ABC):
         """Return the penalty with what it says of features found in a table's columns."""
         return self
 
-    def with_pilots(self, pilots: tuple[Tensor, Tensor]) -> Self:
+    def with_pilots(self, pilots: tuple[np.ndarray, np.ndarray]) -> Self:
         """Return the penalty adapted to the flat weights and biases of a pilot fit."""
         bound = copy.copy(self)
         bound._pilots = pilots

@@ -8,11 +8,12 @@ starts from the pilot's weights, where each neuron is the one that the pilot had
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import clone
-from torch import Tensor
 
 from skreg.modules import MLP
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, adapts, make_penalty
@@ -20,9 +21,10 @@ from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, adapts, make_penalt
 __all__ = ["PilotMixin", "parameters_of"]
 
 
-def parameters_of(module: MLP) -> tuple[Tensor, Tensor]:
-    """Copies of the flat weights and biases, on the host."""
-    return module.weight.detach().cpu().clone(), module.bias.detach().cpu().clone()
+def parameters_of(module: MLP) -> tuple[np.ndarray, np.ndarray]:
+    """Copies of the flat weights and biases, in arrays: no tensor is to be in a pickle."""
+    weight, bias = (p.detach().cpu().numpy().copy() for p in (module.weight, module.bias))
+    return weight, bias
 
 
 class PilotMixin:
@@ -31,12 +33,14 @@ class PilotMixin:
     penalty: Any
     alpha: float
     l1_ratio: float
+    random_state: Any
 
     #: Weights and biases that an adaptive penalty adapts to.
-    _pilots: tuple[Tensor, Tensor] | None = None
+    _pilots: tuple[np.ndarray, np.ndarray] | None = None
     #: The fitted pilot, where a stack has fitted it before this estimator's turn.
     _pilot: Any = None
     _is_pilot = False
+    _random_state: np.random.RandomState
 
     def make_pilot(self) -> Any:
         """Return the unfitted estimator whose weights an adaptive penalty adapts to, if any."""
@@ -47,6 +51,8 @@ class PilotMixin:
             alpha=DEFAULT_ALPHA,
             l1_ratio=DEFAULT_L1_RATIO,
             penalty_method="proximal",
+            checkpoint=None,
+            resume=False,
             callbacks=None,
             verbose=False,
             warm_start=False,
@@ -56,16 +62,19 @@ class PilotMixin:
 
     def _start_from_pilot(
         self, module: MLP, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[Tensor, Tensor] | None:
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Give a module the weights of the pilot, fitted if it is not there; return them."""
         pilot, self._pilot = self._pilot, None
         if pilot is None:
             pilot = self.make_pilot()
             if pilot is None:
                 return None
+            if not isinstance(self.random_state, Integral):
+                # As a fit that is resumed has it: what it draws is put back with the rest.
+                pilot.random_state = int(self._random_state.randint(2**31 - 1))
             pilot._train(pilot._prepare(X, y, sample_weight))
         pilots = parameters_of(pilot.net_.module_)
         with torch.no_grad():
-            module.weight.copy_(pilots[0])
-            module.bias.copy_(pilots[1])
+            module.weight.copy_(torch.as_tensor(pilots[0]))
+            module.bias.copy_(torch.as_tensor(pilots[1]))
         return pilots

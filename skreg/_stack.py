@@ -187,7 +187,7 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
     pilots = [net.penalty._pilots for net in nets if net.penalty is not None]
     if joined is not None and joined._pilots is not None:
         weights, biases = zip(*(pilot for pilot in pilots if pilot is not None), strict=True)
-        joined._pilots = torch.cat(weights), torch.cat(biases)
+        joined._pilots = np.concatenate(weights), np.concatenate(biases)
     return joined
 
 

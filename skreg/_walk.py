@@ -13,8 +13,10 @@ alpha; after a stay without losses it grows again.
 
 A penalty that is not convex keeps what it finds large. With many features to a row that is
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
-convex and becomes what it is as features go: its gamma is multiplied by features · 10 / rows,
-where that is above 1 (graduated non-convexity: Blake & Zisserman, "Visual Reconstruction").
+convex and becomes what it is as features go: its gamma is multiplied by
+(features · 10 / rows)^1.5, where that is above 1 (graduated non-convexity: Blake & Zisserman,
+"Visual Reconstruction"). Rows that are the same count once, so that a weight of 2 is the row
+twice. Where that many features are left a step also grows after one that took few.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 
 from skreg._data import TensorData
@@ -42,12 +45,19 @@ _CUT, _GROW = 1 / 3, 1.4
 _SMALLEST_STEP, _LONGEST_STEP = np.log(1.002), np.log(1.25)
 # Share of the features that may go at once.
 _SHARE = 0.1
+# Where there are this many times more features than the rows can tell apart, a step that took
+# less than this share of those that may go cost next to nothing: which go is chance anyway.
+_CROWDED, _CALM = 2.0, 0.5
 # Spells that may be taken back, as a multiple of the alphas asked for.
 _RETRIES = 2.0
 # Parameters by which a penalty is the more convex the larger they are, and rows that a feature
-# takes for a penalty to be as little convex as it is.
+# takes for a penalty to be as little convex as it is; how fast it becomes more convex with
+# fewer (with 1, sets of 100 rows and 2,000 features score 0.03 to 0.05 of R² less).
 _CONVEXITY = ("gamma", "a")
 _ROWS_PER_FEATURE = 10.0
+_CROWD_POWER = 1.5
+# Rows that are compared at a time.
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -87,12 +97,13 @@ class Walk:
         self.net = net
         self.longest_stay = longest_stay
         self._max_iter = max_iter
-        self._n_rows = len(rows)
         self._own_convexity = {
             name: np.broadcast_to(getattr(net.penalty, name), self.n_members).astype(float)
             for name in _CONVEXITY
             if hasattr(net.penalty, name) and net.module_.hidden_layer_sizes
         }
+        # As many as leave a penalty as it is are as good as all.
+        self._n_rows = distinct_rows(rows, int(_ROWS_PER_FEATURE * rows.n_features))
         self._n_epochs = -(-_STEPS_IN_SPELL // -(-len(rows) // net.batch_size))
         # The optimizer begins anew: what it knows of a loss that has gone to its minimum tells
         # nothing of the gradients to come, and members of a stack do so one by one.
@@ -134,9 +145,12 @@ class Walk:
 
     def _convexity(self) -> dict[str, np.ndarray]:
         """What makes each member's penalty more or less convex, where it has such a thing."""
-        n_features = self.selected().sum(1)
-        crowd = np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
-        return {name: value * crowd for name, value in self._own_convexity.items()}
+        factor = self.crowd(self.selected().sum(1)) ** _CROWD_POWER
+        return {name: value * factor for name, value in self._own_convexity.items()}
+
+    def crowd(self, n_features: np.ndarray) -> np.ndarray:
+        """How many times more features each member has than its rows can tell apart."""
+        return np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
 
     @torch.no_grad()
     def _take_steps(
@@ -235,6 +249,22 @@ def reaching(weights: Sequence[Tensor]) -> Tensor:
     return reach
 
 
+def distinct_rows(rows: TensorData, enough: int) -> np.ndarray:
+    """How many different rows each member has; where it has more than `enough`, that many."""
+    counts = []
+    for stream in rows.streams:
+        seen: set[bytes] = set()
+        for start in range(0, len(stream), _ROWS_AT_ONCE):
+            X, y, _ = stream.pick(None, start, start + _ROWS_AT_ONCE)
+            X = X.toarray() if issparse(X) else X.cpu().numpy()
+            pairs = zip(X, y.cpu().numpy(), strict=True)
+            seen.update(row.tobytes() + target.tobytes() for row, target in pairs)
+            if len(seen) >= enough:
+                break
+        counts.append(min(len(seen), enough))
+    return np.array(counts)[rows.stream_of]
+
+
 def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Step]]:
     """Walk from `start` until no feature is left, in about `n_alphas` steps a member.
 
@@ -280,7 +310,7 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Ste
         last = np.where(back & (steps_left == n_alphas), last / 2, last)
         alive = np.where(back, alive, left)
         done |= kept & (alive == 0)
-        calm = kept & (dropped <= 0)
+        calm = kept & (dropped < np.where(walk.crowd(alive) > _CROWDED, _CALM * allowed, 1))
         log_step = np.where(back, _CUT * log_step, np.where(calm, _GROW * log_step, log_step))
         log_step = np.minimum(log_step, _LONGEST_STEP)
         stays = np.where(kept | back, 0, stays)

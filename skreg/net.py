@@ -203,10 +203,11 @@ class RegularizedNet(Loop, NeuralNet):
             return None
         first = parameter is self.module_.weight
         pilots = self.penalty._pilots
+        pilot = None if pilots is None else torch.as_tensor(pilots[0 if first else 1])
         return self.penalty.for_layers(
             self.module_.layers_of(parameter),
             first=first,
-            pilot=None if pilots is None else pilots[0 if first else 1].to(parameter),
+            pilot=None if pilot is None else pilot.to(parameter),
         )
 
     def move_to(self, device: str) -> None:
@@ -292,9 +293,7 @@ class RegularizedNet(Loop, NeuralNet):
             self.history.new_batch()
             self.history.record_batch("train_loss", row["train_loss"])
         if self.module_.n_members == 1:
-            # By the name under which skorch's Checkpoint looks for it.
-            merit = "valid_score" if self.validates_ else "train_loss"
-            self.history.record(f"{merit}_best", bool(self.improved_[0]))
+            self.history.record(self._name_of_best(), bool(self.improved_[0]))
         if self.verbose:
             shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
             print(f"Epoch {len(self.history)}: {shown}")
@@ -312,6 +311,16 @@ class RegularizedNet(Loop, NeuralNet):
             {"batches": [], "epoch": epoch + 1 - first, **self._row_of(epoch - n_epochs)}
             for epoch in range(first, n_epochs)
         )
+        if self.module_.n_members == 1:
+            best = -np.inf
+            for row in self.history:
+                merit = row["valid_score"] if self.validates_ else -row["train_loss"]
+                row[self._name_of_best()] = merit > best
+                best = max(best, merit)
+
+    def _name_of_best(self) -> str:
+        """The name under which skorch's Checkpoint looks for whether an epoch was the best."""
+        return "valid_score_best" if self.validates_ else "train_loss_best"
 
     def _row_of(self, epoch: int) -> dict[str, Any]:
         data_loss, penalty = self.data_losses_[epoch], self.penalties_[epoch]

@@ -155,8 +155,9 @@ def regularization_path(
     its residual is at most the estimator's `tol`, after `max_iter` iterations at the latest.
 
     A penalty that is not convex begins nearly convex where there are many features to a row:
-    with hidden layers its `gamma` (of SCAD, `a`) is multiplied by 10 · n_features / n_samples
-    where that is above 1, and falls as features go.
+    with hidden layers its `gamma` (of SCAD, `a`) is multiplied by
+    (10 · n_features / n_rows)**1.5 where that is above 1, and falls as features go. n_rows are
+    the rows that differ, so that a weight of 2 is the row twice.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def test_zeros_of_the_pilot_stay_and_nothing_is_nan(penalty):
     assert np.isfinite(model.loss_curve_).all()
     assert np.isfinite(model.coefs_[0]).all()
     # A pilot that is zero all over.
-    zero = copy.deepcopy(penalty).with_pilots((torch.zeros(1, 4), torch.zeros(1, 1)))
+    zero = copy.deepcopy(penalty).with_pilots((np.zeros((1, 4)), np.zeros((1, 1))))
     bound = zero.for_layers([(2, 2)], pilot=torch.zeros(1, 4))
     weight = torch.tensor([[1.0, 2.0, 0.0, 3.0]])
     assert torch.isfinite(bound.prox(weight, 0.1)).all()

@@ -20,6 +20,7 @@ from skreg import (
     RegularizedNetRegressor,
     StackedGridSearchCV,
 )
+from skreg._checkpoint import Checkpoint
 from skreg._network import SingleNetwork
 from skreg._penalized import assign_penalties, make_penalties
 from skreg.losses import Quantile
@@ -578,3 +579,47 @@ def test_cross_validation_over_rows_of_images():
 )
 def test_sklearn_conformance(estimator, check):
     check(estimator)
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "own"),
+    [
+        (RegularizedNetRegressor, Y, {"penalty": "group_lasso", "module__dropout": 0.3}),
+        (RegularizedNetRegressor, TWO, {"solver": "fista", "penalty": "l1", "alpha": 0.02}),
+        (RegularizedNetClassifier, LABELS, {"solver": "sgd", "module__norm": True}),
+        (RegularizedNetClassifier, KINDS, {"early_stopping": True, "random_state": None}),
+    ],
+    ids=["dropout", "fista", "batch norm", "early stopping"],
+)
+def test_a_killed_fit_goes_on_bit_for_bit(estimator, y, own, tmp_path, monkeypatch):
+    path, half = tmp_path / "fit.checkpoint", tmp_path / "half.checkpoint"
+    settings = {"batch_size": 30, "max_iter": 6, "random_state": 0, "tol": 0.0, **own}
+    write, written = Checkpoint.write, []
+
+    def write_and_copy(self, state):
+        write(self, state)
+        written.append(state["net"]["n_epochs_"])
+        if len(written) == 3:
+            half.write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(Checkpoint, "write", write_and_copy)
+    model = estimator(Perceptron, checkpoint=path, checkpoint_interval=0, **settings)
+    whole = clone(model).fit(X, y)
+    assert written == [1, 2, 3, 4, 5, 6, 6]
+    path.write_bytes(half.read_bytes())
+    resumed = clone(model).set_params(resume=True).fit(X, y)
+    assert written[7:] == [4, 5, 6, 6]
+    assert resumed.loss_curve_ == whole.loss_curve_
+    assert resumed.net_.history == whole.net_.history
+    assert_array_equal(resumed.predict(X), whole.predict(X))
+    for ours, theirs in zip(
+        resumed.module_.state_dict().values(), whole.module_.state_dict().values(), strict=True
+    ):
+        assert_array_equal(ours, theirs)
+    # Of another module it is not.
+    other = clone(model).set_params(resume=True, module__hidden=3)
+    with pytest.raises(ValueError, match="from another fit: module__hidden differs"):
+        other.fit(X, y)

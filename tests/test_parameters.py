@@ -173,6 +173,7 @@ def writes(monkeypatch, tmp_path):
 
 
 def fitted(estimator, y, settings, capsys, writes):
+    capsys.readouterr()
     writes.clear()
     model = estimator(**{**BASE, **settings}).fit(X, y)
     model.printed, model.n_writes = capsys.readouterr().out, len(writes)

@@ -13,7 +13,8 @@ from sklearn.linear_model import enet_path, lasso_path
 from sklearn.preprocessing import scale
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, regularization_path
-from skreg._walk import _allowed_drop, reaching
+from skreg._data import TensorData
+from skreg._walk import _allowed_drop, distinct_rows, reaching
 from skreg.penalties import GroupMCP
 
 
@@ -179,7 +180,7 @@ def test_a_path_repeats_and_leaves_the_estimator_and_the_generators_alone():
     np.random.seed(3)  # noqa: NPY002
     torch.manual_seed(3)
     states = np.random.get_state()[1].copy(), torch.get_rng_state().clone()  # noqa: NPY002
-    one, two = (regularization_path(estimator, X, y, alphas=10) for _ in range(2))
+    one, two = (regularization_path(estimator, X, y, alphas=6) for _ in range(2))
     np.testing.assert_array_equal(one.alphas, two.alphas)
     np.testing.assert_array_equal(one.data_loss, two.data_loss)
     assert estimator.get_params() == parameters
@@ -189,12 +190,12 @@ def test_a_path_repeats_and_leaves_the_estimator_and_the_generators_alone():
 
 
 def test_knobs_turn():
-    X, y = kinked_data(80)
+    X, y = kinked_data(80, 6)
     early, late = (
         regularization_path(net(max_iter=20), X, y, alphas=8, eps=eps) for eps in (1e-3, 0.9)
     )
     assert early.alphas[0] < late.alphas[0]
-    few, many = (regularization_path(net(max_iter=20), X, y, alphas=n) for n in (3, 60))
+    few, many = (regularization_path(net(max_iter=20), X, y, alphas=n) for n in (3, 20))
     assert len(few) <= len(many)
     weights = np.r_[np.ones(40), np.zeros(40)]
     half = regularization_path(net(max_iter=20), X[:40], y[:40], alphas=8)
@@ -202,22 +203,44 @@ def test_knobs_turn():
     np.testing.assert_allclose(half.alphas, weighted.alphas)
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_weight_is_how_often_a_row_is_there(sparse):
+    """Also where the convexity of the penalty depends on how many rows there are."""
+    import scipy.sparse
+
+    X, y = kinked_data(30, 20)
+    X, y = X.astype(np.float64), y.astype(np.float64)
+    weights = np.random.default_rng(0).integers(0, 4, len(X))
+    container = scipy.sparse.csr_matrix if sparse else np.asarray
+    grid = [0.01, 0.03, 0.1, 0.3]
+    weighted, repeated = (
+        regularization_path(net(max_iter=20), container(X[rows]), y[rows], alphas=grid, **more)
+        for rows, more in (
+            (slice(None), {"sample_weight": weights}),
+            (np.repeat(np.arange(len(X)), weights), {}),
+        )
+    )
+    assert weighted._steps[0].convexity["gamma"] > 3 * weighted._steps[-1].convexity["gamma"]
+    np.testing.assert_allclose(weighted.data_loss, repeated.data_loss, rtol=1e-6)
+    np.testing.assert_array_equal(weighted.selected, repeated.selected)
+
+
 def test_a_penalty_object_and_sparse_rows():
     import scipy.sparse
 
-    X, y = kinked_data(80)
-    dense = regularization_path(net(max_iter=20), X, y, alphas=6)
-    given = regularization_path(net(max_iter=20, penalty=GroupMCP(alpha=0.3)), X, y, alphas=6)
+    X, y = kinked_data(80, 6)
+    dense = regularization_path(net(max_iter=20), X, y, alphas=4)
+    given = regularization_path(net(max_iter=20, penalty=GroupMCP(alpha=0.3)), X, y, alphas=4)
     np.testing.assert_array_equal(dense.alphas, given.alphas)
     assert given.estimator_at(2).penalty.alpha == given.alphas[2]
-    sparse = regularization_path(net(max_iter=20), scipy.sparse.csr_matrix(X), y, alphas=6)
+    sparse = regularization_path(net(max_iter=20), scipy.sparse.csr_matrix(X), y, alphas=4)
     np.testing.assert_allclose(dense.alphas, sparse.alphas, rtol=1e-3)
 
 
 def test_a_classifier_has_a_path():
     X, y = kinked_data()
     model = RegularizedMLPClassifier(penalty="group_mcp", **NET)
-    path = regularization_path(model, X, y > 0.5, alphas=30, X_val=X, y_val=y > 0.5)
+    path = regularization_path(model, X, y > 0.5, alphas=15, X_val=X, y_val=y > 0.5)
     assert path.n_features[-1] == 0
     assert path.scores.max() > 0.9
 
@@ -247,6 +270,16 @@ def test_what_may_go_at_once_reaches_the_end_in_time(alive, steps):
     assert left <= max(1.0, np.log2(alive + 1))
     allowed = _allowed_drop(np.array([alive]), np.array([10_000]))[0]
     assert allowed == max(1, np.floor(0.1 * alive))
+
+
+def test_distinct_rows_are_those_of_a_table():
+    X, y = np.repeat(np.eye(3), [400, 1, 200], axis=0), np.arange(601.0)[:, None] % 2
+    data = TensorData(X, y)
+    assert distinct_rows(data, 100).tolist() == [len(np.unique(np.c_[X, y], axis=0))] == [5]
+    assert distinct_rows(data, 4).tolist() == [4]
+    few = TensorData(X, y, rows=np.r_[np.arange(600), 0])
+    joined = TensorData.join([few, TensorData(X, y, rows=np.zeros(601, dtype=int)), few], None)
+    assert distinct_rows(joined, 100).tolist() == [5, 1, 5]
 
 
 @given(seed=st.integers(0, 1000))

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import skreg
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.losses import Quantile
-from skreg.penalties import L1
+from skreg.penalties import L1, GroupLasso, GroupMCP
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -37,6 +37,8 @@ CASES = {
     "two outputs": (REGRESSOR, np.column_stack([Y, -Y]), {"loss": Quantile(0.9)}),
     "linear": (REGRESSOR, Y, {"hidden_layer_sizes": (), "solver": "fista"}),
     "binary": (CLASSIFIER, np.where(Y > 0, "yes", "no"), {"solver": "sgd"}),
+    "adaptive": (REGRESSOR, Y, {"penalty": GroupLasso(0.01, adaptive=True)}),
+    "grouped": (CLASSIFIER, Y > 0, {"penalty": GroupMCP(0.01, groups=[[0, 1], [2, 3, 4]])}),
     "multiclass": (CLASSIFIER, np.digitize(Y, [-1, 1]), {"dropout": 0.2}),
     "multilabel": (CLASSIFIER, (X[:, :3] > 0).astype(int), {"early_stopping": True}),
 }
