@@ -3,8 +3,8 @@ A network of your own with a penalty
 ====================================
 
 The proximal optimizers work on any `torch.nn.Module`. Here is a convolutional network whose
-filters are under an L1 penalty, trained by skorch: of its connections between channels few are
-left, and whole filters drop out.
+filters are under an L1 penalty, trained by skorch: what is not needed becomes exactly zero,
+whole filters among it.
 """
 
 # %%

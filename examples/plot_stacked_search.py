@@ -23,7 +23,7 @@ from skreg import RegularizedMLPClassifier, StackedGridSearchCV
 X, y = load_digits(return_X_y=True)
 X, y = (X[:600] / 16).astype(np.float32), y[:600]
 network = RegularizedMLPClassifier(
-    (24,), penalty="l1", learning_rate_init=0.01, max_iter=150, tol=1e-2, random_state=0
+    (24,), penalty="l1", learning_rate_init=0.01, max_iter=100, tol=1e-2, random_state=0
 )
 grid = {"alpha": np.logspace(-2, -4, 8)}
 
