@@ -121,8 +121,10 @@ def check_against_grid_search(estimator, grid, X=X, y=Y, fit_params=None, **sett
 # ---------------------------------------------------------------------- the same results
 
 
-@pytest.mark.parametrize("in_pipeline", [False, True])
-@pytest.mark.parametrize("penalty", [None, "l1", "l2", "elasticnet"])
+@pytest.mark.parametrize(
+    ("penalty", "in_pipeline"),
+    [(None, False), ("l1", False), ("l1", True), ("l2", True), ("elasticnet", False)],
+)
 @pytest.mark.parametrize("solver", ["adam", "sgd", "fista"])
 @pytest.mark.parametrize(("make", "X", "y"), [(regressor, X, Y), (classifier, XC, YC)])
 def test_the_same_as_grid_search(make, X, y, solver, penalty, in_pipeline):

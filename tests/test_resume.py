@@ -321,6 +321,10 @@ def count_calls(name, calls):
     return counting
 
 
+@pytest.mark.skipif(
+    os.environ.get("HYPOTHESIS_PROFILE") != "nightly",
+    reason="processes are slow to start: HYPOTHESIS_PROFILE=nightly runs it",
+)
 # Joblib says so from where nobody can catch it, after the search was killed.
 @pytest.mark.filterwarnings("ignore:.*still being processed by the workers:UserWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -12,7 +12,6 @@ from skreg import (
 
 SETTINGS = [
     {},
-    {"penalty": "l1"},
     {"penalty": "elasticnet", "solver": "sgd", "learning_rate_init": 0.05, "max_iter": 100},
     {"penalty": "l1", "solver": "fista", "max_iter": 60},
 ]
