@@ -71,11 +71,11 @@ def main():
             )
         alphas = np.logspace(-4, 0, 20)
         for n_samples, n_features, hidden, batch_size, epochs in (
-            (442, 10, HIDDEN, 200, 20),
-            (5000, 50, HIDDEN, 32, 1),
-            (5000, 50, HIDDEN, 200, 3),
-            (2000, 300, 256, 200, 2),
-            (2000, 300, 256, 1000, 2),
+            (442, 10, HIDDEN, 200, 100),
+            (5000, 50, HIDDEN, 32, 2),
+            (5000, 50, HIDDEN, 200, 5),
+            (2000, 300, 256, 200, 4),
+            (2000, 300, 256, 1000, 4),
         ):
             X, y = make_data(n_samples, n_features)
             title = f"grid, {n_samples:,} x {n_features}, {hidden}, batch {batch_size}"
