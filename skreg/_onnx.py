@@ -63,7 +63,7 @@ def to_onnx(estimator: Any) -> Any:
     >>> import numpy as np
     >>> from skreg import RegularizedMLPRegressor, to_onnx
     >>> X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    >>> model = RegularizedMLPRegressor((4,), max_iter=5, tol=1.0).fit(X, X[:, 0])
+    >>> model = RegularizedMLPRegressor((4,), max_iter=5, tol=10.0).fit(X, X[:, 0])
     >>> graph = to_onnx(model).graph
     >>> [node.op_type for node in graph.node]
     ['MatMul', 'Add', 'Relu', 'MatMul', 'Add', 'Squeeze']
