@@ -33,6 +33,8 @@ class WeightDistributionDisplay:
         For each estimator the weights of its layers, arrays of any shape.
     names : list of str
         One for each estimator.
+    layer_names : list of str, default=None
+        One for each layer; None numbers them from 1.
 
     Attributes
     ----------
@@ -61,9 +63,15 @@ class WeightDistributionDisplay:
     np.True_
     """
 
-    def __init__(self, weights: list[list[np.ndarray]], names: list[str]) -> None:
+    def __init__(
+        self,
+        weights: list[list[np.ndarray]],
+        names: list[str],
+        layer_names: list[str] | None = None,
+    ) -> None:
         self.weights = weights
         self.names = names
+        self.layer_names = layer_names
 
     def plot(
         self, *, ax: Any = None, bins: int = 41, per_layer: bool = True, log: bool = True
@@ -97,6 +105,7 @@ class WeightDistributionDisplay:
             ax, shape, "WeightDistributionDisplay.plot", size, sharex="row", sharey="row"
         )
         self.n_zeros_ = np.zeros(shape, dtype=int)
+        layer_names = self.layer_names or [f"layer {row + 1}" for row in range(shape[0])]
         for row in range(shape[0]):
             largest = max(np.abs(layers[row]).max(initial=0.0) for layers in rows) or 1.0
             edges = np.linspace(-largest, largest, bins + 1)
@@ -108,7 +117,7 @@ class WeightDistributionDisplay:
                 if row == shape[0] - 1:
                     panel.set_xlabel("weight")
                 if column == 0:
-                    panel.set_ylabel(f"layer {row + 1}: weights" if per_layer else "weights")
+                    panel.set_ylabel(f"{layer_names[row]}: weights" if per_layer else "weights")
         self.ax_ = axes
         self.figure_ = axes.flat[0].figure
         return self
@@ -124,6 +133,11 @@ class WeightDistributionDisplay:
             raise ValueError(
                 f"The estimators have {n_layers} layers of weights. Panels stand side by side "
                 f"by layer: draw estimators with the same number of layers."
+            )
+        if self.layer_names is not None and len(self.layer_names) != n_layers[0]:
+            raise ValueError(
+                f"WeightDistributionDisplay needs one name for each layer, got {n_layers[0]} "
+                f"layers and layer_names={self.layer_names}."
             )
 
     @classmethod
@@ -141,7 +155,8 @@ class WeightDistributionDisplay:
 
         Parameters
         ----------
-        estimator : fitted estimator with `coefs_`
+        estimator : fitted estimator
+            As in :meth:`from_estimators`.
         name : str, default=None
             Title; None takes the name of the penalty.
         ax, bins, per_layer, log
@@ -175,8 +190,10 @@ class WeightDistributionDisplay:
 
         Parameters
         ----------
-        estimators : list of fitted estimators with `coefs_`
-            scikit-learn's ``MLP*`` may be among them.
+        estimators : list of fitted estimators
+            With `coefs_`, as scikit-learn's ``MLP*`` have too; or of torch modules, as
+            :class:`~skreg.RegularizedNetRegressor`, of which all parameters are drawn that
+            the penalty of one of them is put on.
         names : list of str, default=None
             Titles; None takes the names of the penalties.
         ax, bins, per_layer, log
@@ -190,13 +207,39 @@ class WeightDistributionDisplay:
             check_is_fitted(estimator)
         if names is None:
             names = [_describe(estimator) for estimator in estimators]
-        weights = [[np.asarray(w) for w in estimator.coefs_] for estimator in estimators]
-        display = cls(weights=weights, names=list(names))
+        weights, layer_names = _layers(estimators)
+        display = cls(weights=weights, names=list(names), layer_names=layer_names)
         return display.plot(ax=ax, bins=bins, per_layer=per_layer, log=log)
+
+
+def _layers(estimators: Sequence[Any]) -> tuple[list[list[np.ndarray]], list[str] | None]:
+    """The weights of each estimator by layer, and the layers' names if they have some."""
+    if all(hasattr(estimator, "coefs_") for estimator in estimators):
+        return [[np.asarray(w) for w in estimator.coefs_] for estimator in estimators], None
+    if not all(hasattr(estimator, "penalized_parameters_") for estimator in estimators):
+        kinds = ", ".join(type(estimator).__name__ for estimator in estimators)
+        raise ValueError(
+            f"Perceptrons have layers, networks of a torch module have parameters with names: "
+            f"draw estimators of one kind side by side, got {kinds}."
+        )
+    parameters = [dict(estimator.module_.named_parameters()) for estimator in estimators]
+    penalized = {name for estimator in estimators for name in estimator.penalized_parameters_}
+    if not all(penalized <= own.keys() for own in parameters):
+        raise ValueError(
+            f"The modules have parameters of different names, "
+            f"{' and '.join(str(sorted(own)) for own in parameters)}. Panels stand side by "
+            f"side by name: draw networks of the same module."
+        )
+    if not penalized:
+        raise ValueError("No parameter is under a penalty: there is nothing to draw.")
+    names = [name for name in parameters[0] if name in penalized]
+    return [[own[name].detach().cpu().numpy() for name in names] for own in parameters], names
 
 
 def _describe(estimator: Any) -> str:
     penalty = getattr(estimator, "penalty", type(estimator).__name__)
+    if isinstance(penalty, dict):
+        return "a penalty by name"
     if penalty is None or getattr(estimator, "alpha", 1.0) == 0:
         return "no penalty"
     return str(penalty)
@@ -378,6 +421,12 @@ class WeightMatrixDisplay:
         display : WeightMatrixDisplay
         """
         check_is_fitted(estimator)
+        if not hasattr(estimator, "coefs_"):
+            raise ValueError(
+                f"WeightMatrixDisplay draws a layer from inputs to neurons, and "
+                f"{type(estimator).__name__} has no coefs_ to say what is a layer of it. Draw "
+                f"the sizes of its weights by WeightDistributionDisplay."
+            )
         coefs = [np.asarray(weight) for weight in estimator.coefs_]
         if not -len(coefs) <= layer < len(coefs):
             raise ValueError(

@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.neural_network import MLPRegressor
 
-from skreg import RegularizedMLPRegressor, regularization_path
+from skreg import RegularizedMLPRegressor, RegularizedNetRegressor, regularization_path
 from skreg._plot_style import COLORS, ZERO_COLOR
 from skreg.penalties import L1, L2, MCP, ElasticNet, GroupLasso
 from skreg.plotting import (
@@ -107,6 +107,45 @@ def test_distributions_that_cannot_stand_side_by_side(data, fits):
         WeightDistributionDisplay([[np.ones(3)]], ["a", "b"]).plot()
     with pytest.raises(NotFittedError):
         WeightDistributionDisplay.from_estimator(RegularizedMLPRegressor())
+
+
+def test_networks_of_a_module_have_a_row_for_each_penalized_parameter(data):
+    X, y = (array.astype(np.float32) for array in data)
+    module = torch.nn.Sequential(
+        torch.nn.Linear(6, 5), torch.nn.BatchNorm1d(5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+    )
+    network = RegularizedNetRegressor(module, max_iter=30, learning_rate_init=0.02)
+    penalties = [None, {"0.*": L1(0.1), "3.*": L2(0.01)}]
+    fits = [clone(network).set_params(penalty=own).fit(X, y) for own in penalties]
+    display = WeightDistributionDisplay.from_estimators(fits)
+    assert [ax.get_title() for ax in display.ax_[0]] == ["no penalty", "a penalty by name"]
+    rows = [ax.get_ylabel() for ax in display.ax_[:, 0]]
+    assert rows == ["0.weight: weights", "3.weight: weights"]
+    n_zeros = (fits[1].module_[0].weight == 0).sum().item()
+    np.testing.assert_array_equal(display.n_zeros_, [[0, n_zeros], [0, 0]])
+    assert n_zeros > 0
+    assert display.n_zeros_.sum() / 35 == pytest.approx(fits[1].sparsity_)
+    pooled = WeightDistributionDisplay.from_estimator(fits[1], per_layer=False, name="x")
+    np.testing.assert_array_equal(pooled.n_zeros_, [[n_zeros]])
+
+
+def test_networks_whose_weights_do_not_stand_side_by_side_are_refused(fits, data):
+    X, y = (array.astype(np.float32) for array in data)
+    one, other = (
+        RegularizedNetRegressor(module, max_iter=2, random_state=0).fit(X, y)
+        for module in (torch.nn.Linear(6, 1), torch.nn.Sequential(torch.nn.Linear(6, 1)))
+    )
+    with pytest.raises(ValueError, match=r"different names, \['bias', 'weight'\] and"):
+        WeightDistributionDisplay.from_estimators([one, other])
+    with pytest.raises(ValueError, match="estimators of one kind side by side"):
+        WeightDistributionDisplay.from_estimators([fits[0], one])
+    nothing = clone(one).set_params(penalty={}).fit(X, y)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        WeightDistributionDisplay.from_estimator(nothing)
+    with pytest.raises(ValueError, match="one name for each layer, got 1 layers"):
+        WeightDistributionDisplay([[np.ones(3)]], ["a"], ["b", "c"]).plot()
+    with pytest.raises(ValueError, match="RegularizedNetRegressor has no coefs_"):
+        WeightMatrixDisplay.from_estimator(one)
 
 
 # ---------------------------------------------------------------------- matrix of weights
