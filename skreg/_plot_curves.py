@@ -71,18 +71,10 @@ class LossCurveDisplay:
             )
         axes = make_axes(ax, (1, 1), "LossCurveDisplay.plot", (5.6, 3.8))[0, 0]
         epochs = np.arange(1, len(data_loss) + 1)
-        curves = [
-            ("objective", data_loss + penalty, COLORS[5], "-"),
-            ("data loss", data_loss, COLORS[0], "--"),
-            ("penalty", penalty, COLORS[1], "-."),
-        ]
-        self.lines_ = []
-        for label, curve, color, style in curves:
-            self.lines_ += axes.plot(epochs, curve, style, color=color, label=label)
+        self.lines_ = _draw_losses(axes, epochs, data_loss, penalty)
         axes.set(xlabel="epoch", ylabel="loss", yscale="log" if log else "linear")
         if self.name is not None:
             axes.set_title(self.name)
-        axes.legend()
         self.ax_ = axes
         self.figure_ = axes.figure
         return self
@@ -111,11 +103,12 @@ class LossCurveDisplay:
 
 
 class RegularizationPathDisplay:
-    """Along λ: how many features are left, and how well the network does.
+    """Along λ: how many features are left, how well the network does, and what it costs.
 
-    The upper panel counts the features with weights left; the lower one has the score (or
-    the loss), with a band of one standard error where there are several folds. Two λ may be
-    marked: the best, and the largest within one standard error of it.
+    The first panel counts the features with weights left; the second has the score, with a
+    band of one standard error where there are several folds; the third has the objective, the
+    data loss and the penalty. Two λ may be marked: the best, and the largest within one
+    standard error of it.
 
     It is recommended to use :meth:`from_path` or :meth:`from_estimator`.
 
@@ -124,12 +117,14 @@ class RegularizationPathDisplay:
     alphas : array-like of shape (n_alphas,)
         Strengths λ, in any order.
     n_features : array-like of shape (n_alphas,), default=None
-        Features left at each; None draws no upper panel.
+        Features left at each; None draws no panel of them.
     scores : array-like of shape (n_alphas,) or (n_alphas, n_folds), default=None
         Score, or any other figure, at each; several folds are drawn as mean and standard
-        error. None draws no lower panel.
+        error. None draws no panel of them.
     score_name : str, default="score"
-        Label of the lower panel.
+        Label of that panel.
+    data_loss, penalty : array-like of shape (n_alphas,), default=None
+        The two parts of the objective on the training rows; None draws no panel of them.
     alpha_min : float, default=None
         The λ that does best; None marks none.
     alpha_1se : float, default=None
@@ -138,7 +133,7 @@ class RegularizationPathDisplay:
     Attributes
     ----------
     ax_ : ndarray of matplotlib Axes of shape (n_panels,)
-        Features, then score, of which one may be missing.
+        Features, score and loss, of which some may be missing.
     figure_ : matplotlib Figure
 
     References
@@ -166,6 +161,8 @@ class RegularizationPathDisplay:
         *,
         scores: Any = None,
         score_name: str = "score",
+        data_loss: Any = None,
+        penalty: Any = None,
         alpha_min: float | None = None,
         alpha_1se: float | None = None,
     ) -> None:
@@ -173,6 +170,8 @@ class RegularizationPathDisplay:
         self.n_features = n_features
         self.scores = scores
         self.score_name = score_name
+        self.data_loss = data_loss
+        self.penalty = penalty
         self.alpha_min = alpha_min
         self.alpha_1se = alpha_1se
 
@@ -188,29 +187,41 @@ class RegularizationPathDisplay:
         -------
         self : RegularizationPathDisplay
         """
-        alphas, n_features, scores = self._checked()
-        n_panels = (n_features is not None) + (scores is not None)
-        size = (6.4, 2.6 if n_panels == 2 else 3.6)
+        alphas, given = self._checked()
+        n_panels = ("n_features" in given) + ("scores" in given) + ("data_loss" in given)
+        size = (6.4, 3.6 if n_panels == 1 else 2.4)
         axes = make_axes(
             ax, (n_panels, 1), "RegularizationPathDisplay.plot", size, sharex="col"
         )[:, 0]
+        panels = iter(axes)
         alphas, order = np.unique(alphas, return_index=True)
-        if n_features is not None:
-            axes[0].step(alphas, n_features[order], where="mid", color=COLORS[0], marker=".")
-            axes[0].set_ylabel("features left")
-            axes[0].set_ylim(bottom=0)
-        if scores is not None:
-            _draw_band(axes[-1], alphas, scores[order])
-            axes[-1].set_ylabel(self.score_name)
+        if "n_features" in given:
+            panel = next(panels)
+            n_features = given["n_features"][order]
+            panel.step(alphas, n_features, where="mid", color=COLORS[0], marker=".")
+            panel.set_ylabel("features left")
+            panel.set_ylim(bottom=0)
+        if "scores" in given:
+            panel = next(panels)
+            _draw_band(panel, alphas, given["scores"][order])
+            panel.set_ylabel(self.score_name)
+        if "data_loss" in given:
+            panel = next(panels)
+            _draw_losses(panel, alphas, given["data_loss"][order], given["penalty"][order])
+            panel.set_ylabel("loss")
         for panel in axes:
             panel.set_xscale("log")
             self._mark(panel)
         axes[-1].set_xlabel("λ (alpha)")
         if self.alpha_min is not None or self.alpha_1se is not None:
-            axes[0].legend()
+            # The marks alone: what a panel's curves are has its own legend or label.
+            axes[0].legend(handles=axes[0].get_lines()[-self._n_marks() :])
         self.ax_ = axes
         self.figure_ = axes[0].figure
         return self
+
+    def _n_marks(self) -> int:
+        return (self.alpha_min is not None) + (self.alpha_1se is not None)
 
     def _mark(self, panel: Any) -> None:
         for alpha, label, color, style in (
@@ -222,27 +233,33 @@ class RegularizationPathDisplay:
                     alpha, color=color, linestyle=style, label=f"{label}, λ = {alpha:.2g}"
                 )
 
-    def _checked(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def _checked(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         alphas = np.asarray(self.alphas, dtype=float)
-        n_features = None if self.n_features is None else np.asarray(self.n_features)
-        scores = None if self.scores is None else np.asarray(self.scores, dtype=float)
-        if n_features is None and scores is None:
+        names = ("n_features", "scores", "data_loss", "penalty")
+        values = {name: getattr(self, name) for name in names}
+        given = {k: np.asarray(v, dtype=float) for k, v in values.items() if v is not None}
+        if not given:
             raise ValueError(
                 "RegularizationPathDisplay has nothing to draw: give n_features, scores or "
-                "both."
+                "losses."
             )
-        for name, values in (("n_features", n_features), ("scores", scores)):
-            if values is not None and len(values) != len(alphas):
+        if ("data_loss" in given) != ("penalty" in given):
+            raise ValueError(
+                "RegularizationPathDisplay draws data_loss and penalty together: give both or "
+                "neither."
+            )
+        for name, own in given.items():
+            if len(own) != len(alphas):
                 raise ValueError(
                     f"RegularizationPathDisplay needs one entry for each alpha, got "
-                    f"{len(alphas)} alphas and {len(values)} entries of {name}."
+                    f"{len(alphas)} alphas and {len(own)} entries of {name}."
                 )
         if (alphas <= 0).any():
             raise ValueError(
                 "RegularizationPathDisplay has a logarithmic axis for alpha: every alpha must "
                 "be positive. Leave alpha=0 out."
             )
-        return alphas, n_features, scores
+        return alphas, given
 
     @classmethod
     def from_path(
@@ -253,12 +270,12 @@ class RegularizationPathDisplay:
         Parameters
         ----------
         path : RegularizationPath
-            Its `alphas`, `n_features` and `scores` are drawn; alpha = 0 is left out.
+            Its `n_features`, `scores` (if it has some), `data_loss` and `penalty` are drawn
+            along its `alphas`; alpha = 0 is left out.
         scores : array-like of shape (n_alphas,), default=None
-            Figures for the lower panel in place of the path's scores, such as
-            ``path.data_loss``.
+            Figures to draw in place of the path's scores, such as ``path.sparsity``.
         score_name : str, default="score"
-            Label of the lower panel.
+            Label of their panel.
         ax : array of Axes, default=None
             As in :meth:`plot`.
 
@@ -273,6 +290,8 @@ class RegularizationPathDisplay:
             np.asarray(path.n_features)[drawn],
             scores=None if scores is None else np.asarray(scores)[drawn],
             score_name=score_name,
+            data_loss=np.asarray(path.data_loss)[drawn],
+            penalty=np.asarray(path.penalty)[drawn],
         )
         return display.plot(ax=ax)
 
@@ -280,18 +299,19 @@ class RegularizationPathDisplay:
     def from_estimator(
         cls, estimator: Any, *, score_name: str = "score", ax: Any = None
     ) -> Self:
-        """Draw the scores of an estimator that chose its alpha by cross-validation.
+        """Draw the path of an estimator that chose its alpha by cross-validation.
 
-        Both rules are marked, whichever the estimator went by: the alpha with the best mean
-        score, and the largest one within one standard error of it.
+        Features and losses are those of the path on all rows, scores those of the folds. Both
+        rules are marked, whichever the estimator went by: the alpha with the best mean score,
+        and the largest one within one standard error of it.
 
         Parameters
         ----------
         estimator : fitted RegularizedMLPRegressorCV or RegularizedMLPClassifierCV
             With several values of `l1_ratio`, the path of the chosen one is drawn.
         score_name : str, default="score"
-            Label of the panel.
-        ax : Axes, default=None
+            Label of the panel of scores.
+        ax : array of Axes, default=None
             As in :meth:`plot`.
 
         Returns
@@ -299,22 +319,41 @@ class RegularizationPathDisplay:
         display : RegularizationPathDisplay
         """
         check_is_fitted(estimator)
-        alphas, scores = np.asarray(estimator.alphas_), np.asarray(estimator.score_path_)
-        if alphas.ndim == 2:
-            chosen = int(np.argmax(np.asarray(estimator.l1_ratio) == estimator.l1_ratio_))
-            alphas, scores = alphas[chosen], scores[chosen]
-        alphas, scores = alphas[alphas > 0], scores[alphas > 0]
-        mean = scores.mean(axis=1)
+        path, scores = estimator.path_, np.asarray(estimator.score_path_)
+        if scores.ndim == 3:
+            ratio = np.asarray(estimator.l1_ratio) == estimator.l1_ratio_
+            scores = scores[int(np.argmax(ratio))]
+        alphas, mean = np.asarray(path.alphas), scores.mean(axis=1)
         best = int(mean.argmax())
         error = _standard_error(scores)[best]
+        drawn = alphas > 0
         display = cls(
-            alphas,
-            scores=scores,
+            alphas[drawn],
+            np.asarray(path.n_features)[drawn],
+            scores=scores[drawn],
             score_name=score_name,
-            alpha_min=float(alphas[best]),
-            alpha_1se=float(alphas[mean >= mean[best] - error].max()),
+            data_loss=np.asarray(path.data_loss)[drawn],
+            penalty=np.asarray(path.penalty)[drawn],
+            # An alpha of 0 has no place on the axis.
+            alpha_min=float(alphas[best]) or None,
+            alpha_1se=float(alphas[mean >= mean[best] - error].max()) or None,
         )
         return display.plot(ax=ax)
+
+
+def _draw_losses(
+    panel: Any, x: np.ndarray, data_loss: np.ndarray, penalty: np.ndarray
+) -> list[Any]:
+    curves = [
+        ("objective", data_loss + penalty, COLORS[5], "-"),
+        ("data loss", data_loss, COLORS[0], "--"),
+        ("penalty", penalty, COLORS[1], "-."),
+    ]
+    lines = []
+    for label, curve, color, style in curves:
+        lines += panel.plot(x, curve, style, color=color, label=label)
+    panel.legend(handles=lines)
+    return lines
 
 
 def _standard_error(scores: np.ndarray) -> np.ndarray:

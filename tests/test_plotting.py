@@ -1,5 +1,6 @@
 """Displays: the numbers they show are those of the estimators, zeros are seen apart."""
 
+import dataclasses
 import sys
 
 import matplotlib
@@ -17,7 +18,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.neural_network import MLPRegressor
 
-from skreg import RegularizedMLPRegressor, RegularizedNetRegressor, regularization_path
+from skreg import (
+    RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
+    RegularizedNetRegressor,
+    regularization_path,
+)
 from skreg._plot_style import COLORS, ZERO_COLOR
 from skreg.penalties import L1, L2, MCP, ElasticNet, GroupLasso
 from skreg.plotting import (
@@ -258,8 +264,10 @@ def test_path_without_scores_and_with_single_scores():
     assert len(display.ax_[1].collections) == 0
     with pytest.raises(ValueError, match="2 alphas and 3 entries of scores"):
         RegularizationPathDisplay([1, 2], [3, 1], scores=[1, 2, 3]).plot()
-    with pytest.raises(ValueError, match="nothing to draw: give n_features, scores or both"):
+    with pytest.raises(ValueError, match="nothing to draw: give n_features, scores or losses"):
         RegularizationPathDisplay([1, 2]).plot()
+    with pytest.raises(ValueError, match="data_loss and penalty together: give both"):
+        RegularizationPathDisplay([1, 2], data_loss=[3, 1]).plot()
     with pytest.raises(ValueError, match="every alpha must be positive"):
         RegularizationPathDisplay([0, 2], [3, 1]).plot()
 
@@ -267,19 +275,30 @@ def test_path_without_scores_and_with_single_scores():
 def test_path_display_of_a_path(data):
     network = RegularizedMLPRegressor((), penalty="l1", solver="fista")
     path = regularization_path(network, *data, alphas=8, X_val=data[0], y_val=data[1])
-    display = RegularizationPathDisplay.from_path(path)
-    features, score = (axis.lines[0] for axis in display.ax_)
-    np.testing.assert_array_equal(features.get_ydata(), path.n_features)
-    np.testing.assert_array_equal(score.get_ydata(), path.scores)
-    np.testing.assert_array_equal(score.get_xdata(), path.alphas)
-    loss = RegularizationPathDisplay.from_path(path, scores=path.data_loss, score_name="loss")
-    np.testing.assert_array_equal(loss.ax_[1].lines[0].get_ydata(), path.data_loss)
-    assert loss.ax_[1].get_ylabel() == "loss"
+    display = RegularizationPathDisplay.from_path(path, score_name="R²")
+    features, score, loss = display.ax_
+    np.testing.assert_array_equal(features.lines[0].get_ydata(), path.n_features)
+    np.testing.assert_array_equal(score.lines[0].get_ydata(), path.scores)
+    np.testing.assert_array_equal(score.lines[0].get_xdata(), path.alphas)
+    assert score.get_ylabel() == "R²"
+    names = [text.get_text() for text in loss.get_legend().get_texts()]
+    assert names == ["objective", "data loss", "penalty"]
+    expected = [path.data_loss + path.penalty, path.data_loss, path.penalty]
+    np.testing.assert_array_equal([line.get_ydata() for line in loss.lines], expected)
+    other = RegularizationPathDisplay.from_path(path, scores=path.sparsity)
+    np.testing.assert_array_equal(other.ax_[1].lines[0].get_ydata(), path.sparsity)
+    # A path without held-out rows has no scores.
+    alone = dataclasses.replace(path, scores=None)
+    assert len(RegularizationPathDisplay.from_path(alone).ax_) == 2
 
 
 def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
+    class Path:
+        alphas = np.array([0.1, 1.0, 10.0])
+        n_features, data_loss, penalty = [9, 5, 0], [0.2, 0.3, 1.0], [0.3, 0.2, 0.0]
+
     class Chosen(BaseEstimator):
-        alphas_ = np.array([[0.1, 1.0, 10.0], [0.1, 1.0, 10.0]])
+        path_ = Path()
         # Of the second: means 0.9, 0.85, 0.2, standard error of the best 0.1.
         score_path_ = np.array([np.zeros((3, 2)), [[0.8, 1.0], [0.85, 0.85], [0.2, 0.2]]])
         l1_ratio, l1_ratio_ = [0.1, 0.9], 0.9
@@ -292,10 +311,33 @@ def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
 
     display = RegularizationPathDisplay.from_estimator(Chosen(), score_name="R²")
     assert (display.alpha_min, display.alpha_1se) == (0.1, 1.0)
-    (panel,) = display.ax_
-    np.testing.assert_allclose(panel.lines[0].get_ydata(), [0.9, 0.85, 0.2])
+    features, score, loss = display.ax_
+    assert features.lines[0].get_ydata().tolist() == [9, 5, 0]
+    np.testing.assert_allclose(score.lines[0].get_ydata(), [0.9, 0.85, 0.2])
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), [0.5, 0.5, 1.0])
     with pytest.raises(NotFittedError):
         RegularizationPathDisplay.from_estimator(RegularizedMLPRegressor())
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, [0.2, 0.9]])
+@pytest.mark.parametrize("smallest", [0.0, 0.001])
+def test_path_display_of_a_fitted_choice(data, l1_ratio, smallest):
+    model = RegularizedMLPRegressorCV(
+        (),
+        penalty="elasticnet",
+        solver="fista",
+        alphas=[smallest, 0.1, 1.0],
+        cv=3,
+        l1_ratio=l1_ratio,
+    ).fit(*data)
+    assert model.alpha_ == smallest
+    display = RegularizationPathDisplay.from_estimator(model)
+    # An alpha of 0 has no place on a logarithmic axis, even where it does best.
+    positive = [alpha for alpha in (smallest, 0.1, 1.0) if alpha]
+    for panel in display.ax_:
+        np.testing.assert_array_equal(panel.lines[0].get_xdata(), positive)
+    assert display.alpha_min == (smallest or None)
+    assert display.alpha_1se in {smallest or None, 0.1}
 
 
 # ------------------------------------------------------------------------------- geometry
