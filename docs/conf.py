@@ -44,6 +44,7 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc has the types, in words
+toc_object_entries_show_parents = "hide"
 # torch's and scikit-learn's own methods are documented by them.
 numpydoc_show_inherited_class_members = True
 numpydoc_class_members_toctree = False

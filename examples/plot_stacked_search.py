@@ -42,6 +42,7 @@ print("largest difference of a score:", np.ptp(list(scores.values()), axis=0).ma
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
 bars = left.barh(list(seconds), list(seconds.values()), color=["#E69F00", "#0072B2"])
 left.bar_label(bars, fmt="%.1f s", padding=3)
+left.invert_yaxis()
 left.set(xlabel="seconds for 32 networks", xlim=(0, 1.25 * max(seconds.values())))
 right.plot(grid["alpha"], scores["GridSearchCV"], "s", color="#E69F00", markersize=9)
 right.plot(grid["alpha"], scores["StackedGridSearchCV"], "o-", color="#0072B2", markersize=4)

@@ -209,6 +209,8 @@ class RegularizationPathDisplay:
             panel = next(panels)
             _draw_losses(panel, alphas, given["data_loss"][order], given["penalty"][order])
             panel.set_ylabel("loss")
+            # The data loss is often far below the penalty.
+            panel.set_yscale("log" if given["data_loss"].min() > 0 else "linear")
         for panel in axes:
             panel.set_xscale("log")
             self._mark(panel)
