@@ -102,7 +102,7 @@ class RegularizedNetRegressor(RegressionMixin, BaseRegularizedNet):
         Schedule of the learning rate, for "adam" and "sgd" alike.
 
         - "constant": `learning_rate_init` throughout.
-        - "invscaling": `learning_rate_init` / (samples seen + 1)^`power_t`.
+        - "invscaling": `learning_rate_init` / (samples seen + 1) to the power of `power_t`.
         - "adaptive": divided by 5 whenever `n_iter_no_change` epochs bring no gain, and
           training stops below 1e-6.
 
