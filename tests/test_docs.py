@@ -16,12 +16,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+BUILT = {"_build", "auto_examples", "generated"}
 PAGES = sorted(
     page
     for page in DOCS.rglob("*.md")
-    if not {"_build", "auto_examples"} & set(page.parts) and "```python" in page.read_text()
+    if not BUILT & set(page.parts) and "```python" in page.read_text()
 )
 # The cluster's script has a process, and a test, of its own: tests/test_examples.py.
+FENCES = {"python", "text", "{toctree", "{image", "{seealso", "{include", "{literalinclude"}
 GALLERY = sorted(
     script
     for script in (ROOT / "examples").glob("plot_*.py")
@@ -55,8 +57,39 @@ def test_code_of_the_guide_runs(page):
     exec(compile(blocks_of(page), str(page), "exec"), {"__name__": "page"})
 
 
-def test_the_guide_has_code():
-    assert len(PAGES) >= 9
+def test_no_page_and_no_block_is_left_out():
+    pages = {page for page in DOCS.rglob("*.md") if not BUILT & set(page.parts)}
+    assert len(PAGES) >= 15
+    fences = re.compile(r"^ *(?:```|~~~|:::)[ \t]*(\{?[\w-]*)", re.MULTILINE)
+    for page in {*pages, *ROOT.glob("*.md")}:
+        source = page.read_text()
+        # Python is shown in one way only, that which `blocks_of` and the README's tests find.
+        kinds = {kind for kind in fences.findall(source) if kind}
+        assert kinds <= FENCES, page
+        n_blocks = len(re.findall(r"^```python\n", source, re.MULTILINE))
+        assert source.count("```python") == n_blocks, page
+        assert (n_blocks > 0) == (page in PAGES or page.name == "README.md"), page
+    for page in DOCS.rglob("*.rst"):
+        if not BUILT & set(page.parts):
+            assert not re.search(r">>> |code(-block)?::|::\n\n +\w", page.read_text()), page
+
+
+def test_readme_and_landing_page_compare_alike():
+    tables = [
+        re.search(r"## Beside other tools\n(.+?\nAs of [^\n]+\n)", page.read_text(), re.DOTALL)[
+            1
+        ]
+        for page in (ROOT / "README.md", DOCS / "index.md")
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_scripts_that_the_pages_name_are_there():
+    for page in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]:
+        if BUILT & set(page.parts):
+            continue
+        named = re.findall(r"\b(?:examples|benchmarks|tests)/\w+\.py", page.read_text())
+        assert [name for name in named if not (ROOT / name).exists()] == [], page
 
 
 @pytest.mark.parametrize("script", GALLERY, ids=lambda script: script.stem)
@@ -104,7 +137,7 @@ def attribute(name):
 def test_pictures_of_the_guide_come_from_the_gallery():
     scripts = {script.stem for script in (ROOT / "examples").glob("plot_*.py")}
     for page in DOCS.rglob("*.md"):
-        if "_build" in page.parts or "auto_examples" in page.parts:
+        if BUILT & set(page.parts):
             continue
         source = page.read_text()
         pictures = re.findall(r"images/sphx_glr_(\w+)_\d{3}\.png", source)
