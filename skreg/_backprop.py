@@ -26,7 +26,9 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,22 +38,29 @@ from skreg.modules import MLP
 
 __all__ = ["Backprop", "Forward"]
 
-# In place, and their derivatives in terms of their own outputs: delta *= f'(x).
+Call = Callable[..., Any]
+
+# In place, and their derivatives in terms of their own outputs: delta *= f'(x). The identity
+# has nothing to do.
 _aten = torch.ops.aten
 _sigmoid_backward = _aten.sigmoid_backward.grad_input
 _tanh_backward = _aten.tanh_backward.grad_input
 _threshold_backward = _aten.threshold_backward.grad_input
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda x: x,
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor] | None] = {
+    "identity": None,
     "logistic": torch.sigmoid_,
     "tanh": torch.tanh_,
     "relu": torch.relu_,
 }
-_DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "identity": lambda delta, output: delta,
-    "logistic": lambda delta, output: _sigmoid_backward(delta, output, grad_input=delta),
-    "tanh": lambda delta, output: _tanh_backward(delta, output, grad_input=delta),
-    "relu": lambda delta, output: _threshold_backward(delta, output, 0, grad_input=delta),
+_DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Call] | None] = {
+    "identity": None,
+    "logistic": lambda delta, output: partial(
+        _sigmoid_backward, delta, output, grad_input=delta
+    ),
+    "tanh": lambda delta, output: partial(_tanh_backward, delta, output, grad_input=delta),
+    "relu": lambda delta, output: partial(
+        _threshold_backward, delta, output, 0, grad_input=delta
+    ),
 }
 
 # Batched products with fewer columns than this are several times slower on a CPU than the
@@ -59,28 +68,41 @@ _DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 _NARROW = 16
 
 
+# A layer gives its passes as calls in which everything is looked up but the inputs: on a small
+# network finding the same tensors anew for every batch takes a fifth of the step.
+
+
 class _Layer:
     """One layer of a single network. Its rows have no member axis: mm is quicker than bmm."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
         self.weight, self.bias = weight[0], bias
-        self.transposed = self.weight.mT
         if gradients:
             self.weight_gradient, self.bias_gradient = gradients[0][0], gradients[1]
 
     def new_output(self, n_rows: int) -> Tensor:
         return self.weight.new_empty(n_rows, self.weight.shape[1])
 
-    def forward(self, x: Tensor, out: Tensor) -> None:
-        torch.addmm(self.bias, x, self.weight, out=out)
+    def forward(self, out: Tensor) -> Call:
+        """Return what writes the outputs for inputs x."""
+        weight, bias = self.weight, self.bias
+        return lambda x: torch.addmm(bias, x, weight, out=out)
 
-    def backward(self, x: Tensor, delta: Tensor, ones: Tensor) -> None:
-        torch.mm(x.mT, delta, out=self.weight_gradient)
-        # A product too, and not a sum: one kind of call is quicker than two by turns.
-        torch.mm(ones, delta, out=self.bias_gradient)
+    def backward(self, delta: Tensor) -> Call:
+        """Return what writes the gradients for inputs x, given also transposed."""
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+        ones = delta.new_ones(1, len(delta))
 
-    def pass_down(self, delta: Tensor, out: Tensor) -> None:
-        torch.mm(delta, self.transposed, out=out)
+        def backward(x: Tensor, columns: Tensor) -> None:
+            torch.mm(columns, delta, out=weight_gradient)
+            # A product too, and not a sum: one kind of call is quicker than two by turns.
+            torch.mm(ones, delta, out=bias_gradient)
+
+        return backward
+
+    def pass_down(self, delta: Tensor, out: Tensor) -> Call:
+        """Return what writes the gradient of the inputs."""
+        return partial(torch.mm, delta, self.weight.mT, out=out)
 
 
 class _StackedLayer:
@@ -94,15 +116,21 @@ class _StackedLayer:
     def new_output(self, n_rows: int) -> Tensor:
         return self.weight.new_empty(len(self.weight), n_rows, self.weight.shape[2])
 
-    def forward(self, x: Tensor, out: Tensor) -> None:
-        torch.baddbmm(self.bias, x, self.weight, out=out)
+    def forward(self, out: Tensor) -> Call:
+        weight, bias = self.weight, self.bias
+        return lambda x: torch.baddbmm(bias, x, weight, out=out)
 
-    def backward(self, x: Tensor, delta: Tensor, ones: Tensor) -> None:
-        torch.bmm(x.mT, delta, out=self.weight_gradient)
-        torch.sum(delta, 1, out=self.bias_gradient)
+    def backward(self, delta: Tensor) -> Call:
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
 
-    def pass_down(self, delta: Tensor, out: Tensor) -> None:
-        torch.bmm(delta, self.weight.mT, out=out)
+        def backward(x: Tensor, columns: Tensor) -> None:
+            torch.bmm(columns, delta, out=weight_gradient)
+            torch.sum(delta, 1, out=bias_gradient)
+
+        return backward
+
+    def pass_down(self, delta: Tensor, out: Tensor) -> Call:
+        return partial(torch.bmm, delta, self.weight.mT, out=out)
 
 
 class _WideLayer(_StackedLayer):
@@ -121,14 +149,27 @@ class _WideLayer(_StackedLayer):
         shape = (n_rows, *self._wide.shape[1:])
         return self.weight.new_empty(shape).transpose(0, 1)
 
-    def forward(self, x: Tensor, out: Tensor) -> None:
-        self._members.copy_(self.weight)
-        torch.addmm(self.bias.flatten(), x, self._matrix, out=out.transpose(0, 1).flatten(1))
+    def forward(self, out: Tensor) -> Call:
+        weight, members, matrix = self.weight, self._members, self._matrix
+        out, bias = out.transpose(0, 1).flatten(1), self.bias
 
-    def backward(self, x: Tensor, delta: Tensor, ones: Tensor) -> None:
-        torch.mm(x.mT, delta.transpose(0, 1).flatten(1), out=self._matrix)
-        self.weight_gradient.copy_(self._members)
-        torch.sum(delta, 1, out=self.bias_gradient)
+        def forward(x: Tensor) -> None:
+            members.copy_(weight)
+            torch.addmm(bias.flatten(), x, matrix, out=out)
+
+        return forward
+
+    def backward(self, delta: Tensor) -> Call:
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+        members, matrix = self._members, self._matrix
+        wide = delta.transpose(0, 1).flatten(1)
+
+        def backward(x: Tensor, columns: Tensor) -> None:
+            torch.mm(columns, wide, out=matrix)
+            weight_gradient.copy_(members)
+            torch.sum(delta, 1, out=bias_gradient)
+
+        return backward
 
 
 class _NarrowLayer(_StackedLayer):
@@ -139,17 +180,30 @@ class _NarrowLayer(_StackedLayer):
         self._rows = weight.mT.contiguous()
         self._row_gradient = torch.empty_like(self._rows)
 
-    def forward(self, x: Tensor, out: Tensor) -> None:
-        self._rows.copy_(self.weight.mT)
-        torch.baddbmm(self.bias, x, self._rows.mT, out=out)
+    def forward(self, out: Tensor) -> Call:
+        rows, columns, bias = self._rows, self._rows.mT, self.bias
+        weight = self.weight.mT
 
-    def backward(self, x: Tensor, delta: Tensor, ones: Tensor) -> None:
-        torch.bmm(delta.mT, x, out=self._row_gradient)
-        self.weight_gradient.copy_(self._row_gradient.mT)
-        torch.sum(delta, 1, out=self.bias_gradient)
+        def forward(x: Tensor) -> None:
+            rows.copy_(weight)
+            torch.baddbmm(bias, x, columns, out=out)
 
-    def pass_down(self, delta: Tensor, out: Tensor) -> None:
-        torch.bmm(delta, self._rows, out=out)
+        return forward
+
+    def backward(self, delta: Tensor) -> Call:
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+        rows, row_gradient = delta.mT, self._row_gradient
+        column_gradient = row_gradient.mT
+
+        def backward(x: Tensor, columns: Tensor) -> None:
+            torch.bmm(rows, x, out=row_gradient)
+            weight_gradient.copy_(column_gradient)
+            torch.sum(delta, 1, out=bias_gradient)
+
+        return backward
+
+    def pass_down(self, delta: Tensor, out: Tensor) -> Call:
+        return partial(torch.bmm, delta, self._rows, out=out)
 
 
 class _SingleOutputLayer(_StackedLayer):
@@ -161,24 +215,35 @@ class _SingleOutputLayer(_StackedLayer):
         self._row = weight.view(len(weight), 1, -1)
         self._row_gradient = torch.empty_like(self._row)
 
-    def forward(self, x: Tensor, out: Tensor) -> None:
-        row = out.view(len(out), 1, -1)
-        if x.ndim == 2:
-            # The rows that all members share times all their weights: one ordinary product.
-            torch.addmm(self.bias[:, 0], self._row[:, 0], x.mT, out=row[:, 0])
-        else:
-            torch.baddbmm(self.bias, self._row, x.mT, out=row)
+    def forward(self, out: Tensor) -> Call:
+        row, bias, weights = out.view(len(out), 1, -1), self.bias, self._row
 
-    def backward(self, x: Tensor, delta: Tensor, ones: Tensor) -> None:
-        if x.ndim == 2:
-            torch.mm(delta[..., 0], x, out=self._row_gradient[:, 0])
-        else:
-            torch.bmm(delta.mT, x, out=self._row_gradient)
-        self.weight_gradient.copy_(self._row_gradient.mT)
-        torch.sum(delta, 1, out=self.bias_gradient)
+        def forward(x: Tensor) -> None:
+            if x.ndim == 2:
+                # The rows that all members share times all their weights: one ordinary product.
+                torch.addmm(bias[:, 0], weights[:, 0], x.mT, out=row[:, 0])
+            else:
+                torch.baddbmm(bias, weights, x.mT, out=row)
 
-    def pass_down(self, delta: Tensor, out: Tensor) -> None:
-        torch.mul(delta, self._row, out=out)
+        return forward
+
+    def backward(self, delta: Tensor) -> Call:
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+        rows, row_gradient = delta.mT, self._row_gradient
+        column_gradient = row_gradient.mT
+
+        def backward(x: Tensor, columns: Tensor) -> None:
+            if x.ndim == 2:
+                torch.mm(rows[:, 0], x, out=row_gradient[:, 0])
+            else:
+                torch.bmm(rows, x, out=row_gradient)
+            weight_gradient.copy_(column_gradient)
+            torch.sum(delta, 1, out=bias_gradient)
+
+        return backward
+
+    def pass_down(self, delta: Tensor, out: Tensor) -> Call:
+        return partial(torch.mul, delta, self._row, out=out)
 
 
 def _kind_of_layer(weight: Tensor, *, shares_rows: bool) -> type[_Layer] | type[_StackedLayer]:
@@ -192,17 +257,59 @@ def _kind_of_layer(weight: Tensor, *, shares_rows: bool) -> type[_Layer] | type[
     return _NarrowLayer if n_outputs < _NARROW and weight.is_cpu else _StackedLayer
 
 
-class _Buffers:
-    """What the passes over a batch of one size write to."""
+class _Pass:
+    """The calls of a pass over batches of one size, and what they write to.
 
-    def __init__(self, layers: Sequence[_Layer | _StackedLayer], n_rows: int) -> None:
-        self.outputs = [layer.new_output(n_rows) for layer in layers]
-        output = self.outputs[-1]
+    Every input but that of the first layer is a buffer, and so all is known before there are
+    rows: a pass is to go through a list.
+    """
+
+    def __init__(
+        self, layers: Sequence[_Layer | _StackedLayer], n_rows: int, activation: str
+    ) -> None:
+        self._layers, self._activation = layers, activation
+        self._outputs = [layer.new_output(n_rows) for layer in layers]
+        output = self._outputs[-1]
         self.raw = output if output.ndim == 3 else output.unsqueeze(0)
-        self.deltas: list[Tensor] = []
-        self.ones = output.new_ones(1, n_rows)
         # A tensor, since torch turns a number into one anew in every operation.
         self.share = output.new_tensor(1 / max(1, n_rows))
+        activate = _ACTIVATIONS[activation]
+        self._first_up = layers[0].forward(self._outputs[0])
+        self._up: list[Call] = []
+        for layer, below, out in zip(
+            layers[1:], self._outputs[:-1], self._outputs[1:], strict=True
+        ):
+            if activate is not None:
+                self._up.append(partial(activate, below))
+            self._up.append(partial(layer.forward(out), below))
+        self._down: list[Call] = []
+        self._last_down: Call | None = None
+
+    def forward(self, x: Tensor) -> None:
+        """Write the raw outputs to `raw`."""
+        self._first_up(x)
+        for call in self._up:
+            call()
+
+    def backward(self, x: Tensor) -> None:
+        """Write the gradients of all layers, from that of the raw outputs in their place."""
+        if self._last_down is None:
+            self._last_down = self._plan_backward()
+        for call in self._down:
+            call()
+        self._last_down(x, x.mT)
+
+    def _plan_backward(self) -> Call:
+        """Fill the list of calls but for that of the first layer, which is returned."""
+        delta, differentiate = self._outputs[-1], _DERIVATIVES[self._activation]
+        for layer, below in zip(self._layers[:0:-1], self._outputs[-2::-1], strict=True):
+            out = torch.empty_like(below)
+            self._down.append(partial(layer.backward(delta), below, below.mT))
+            self._down.append(layer.pass_down(delta, out))
+            if differentiate is not None:
+                self._down.append(differentiate(out, below))
+            delta = out
+        return self._layers[0].backward(delta)
 
 
 class _Part:
@@ -212,49 +319,29 @@ class _Part:
     """
 
     def __init__(
-        self, members: slice, tables: int | slice, layers: list[_Layer | _StackedLayer]
+        self,
+        members: slice,
+        tables: int | slice,
+        layers: list[_Layer | _StackedLayer],
+        activation: str,
     ) -> None:
         self.members = members
-        self._tables = tables
-        self._layers = layers
-        self._buffers: dict[int, _Buffers] = {}
+        self._tables, self._layers, self._activation = tables, layers, activation
+        self._passes: dict[int, _Pass] = {}
 
-    def forward(
-        self, X: Tensor, activate: Callable[[Tensor], Tensor]
-    ) -> tuple[list[Tensor], _Buffers]:
-        """Return the inputs of all layers, and the buffers in which the raw outputs are."""
-        x = X[self._tables] if X.ndim == 3 else X
+    def rows(self, X: Tensor) -> Tensor:
+        """The table or tables that these members read."""
+        return X[self._tables] if X.ndim == 3 else X
+
+    def forward(self, x: Tensor) -> _Pass:
+        """Return the pass in which the raw outputs on these rows are."""
         n_rows = x.shape[-2]
         # Two sizes at most: a full batch, and the last of an epoch.
-        buffers = self._buffers.get(n_rows)
-        if buffers is None:
-            buffers = self._buffers[n_rows] = _Buffers(self._layers, n_rows)
-        inputs = [x]
-        last = len(self._layers) - 1
-        for number, layer in enumerate(self._layers):
-            output = buffers.outputs[number]
-            layer.forward(inputs[number], output)
-            if number < last:
-                inputs.append(activate(output))
-        return inputs, buffers
-
-    def backward(
-        self,
-        inputs: list[Tensor],
-        buffers: _Buffers,
-        differentiate: Callable[[Tensor, Tensor], Tensor],
-    ) -> None:
-        """Fill the gradients of all layers, from that of the raw outputs in their place."""
-        delta = buffers.outputs[-1]
-        if not buffers.deltas:
-            buffers.deltas = [torch.empty_like(output) for output in buffers.outputs[:-1]]
-        for number in range(len(self._layers) - 1, -1, -1):
-            layer = self._layers[number]
-            layer.backward(inputs[number], delta, buffers.ones)
-            if number:
-                below = buffers.deltas[number - 1]
-                layer.pass_down(delta, below)
-                delta = differentiate(below, inputs[number])
+        pass_ = self._passes.get(n_rows)
+        if pass_ is None:
+            pass_ = self._passes[n_rows] = _Pass(self._layers, n_rows, self._activation)
+        pass_.forward(x)
+        return pass_
 
 
 def _cut(readers: Sequence[int]) -> list[tuple[slice, int | slice]]:
@@ -302,7 +389,6 @@ class Forward:
 
     def __init__(self, module: MLP, readers: Sequence[int] | None = None) -> None:
         self.module = module
-        self._activate = _ACTIVATIONS[module.activation]
         self._parts = self._make_parts(readers)
 
     def _make_parts(self, readers: Sequence[int] | None, *gradients: Tensor) -> list[_Part]:
@@ -319,7 +405,7 @@ class Forward:
                 own = [tensor[members] for tensor in layer]
                 shares_rows = number == 0 and isinstance(tables, int)
                 layers.append(_kind_of_layer(own[0], shares_rows=shares_rows)(*own))
-            parts.append(_Part(members, tables, layers))
+            parts.append(_Part(members, tables, layers, module.activation))
         return parts
 
     def outputs(self, X: Tensor) -> Tensor:
@@ -331,8 +417,7 @@ class Forward:
         """
         raw = self.new_outputs(X)
         for part in self._parts:
-            _, buffers = part.forward(X, self._activate)
-            raw[part.members] = buffers.raw
+            raw[part.members] = part.forward(part.rows(X)).raw
         return raw
 
     def new_outputs(self, X: Tensor) -> Tensor:
@@ -359,7 +444,6 @@ class Backprop(Forward):
         self.loss = loss
         parameters = (module.weight.detach(), module.bias.detach())
         self.gradients = tuple(torch.zeros_like(parameter) for parameter in parameters)
-        self._differentiate = _DERIVATIVES[module.activation]
         super().__init__(module, readers)
 
     def _make_parts(self, readers: Sequence[int] | None, *gradients: Tensor) -> list[_Part]:
@@ -394,17 +478,18 @@ class Backprop(Forward):
         """
         raw = self.new_outputs(X) if raw is None else raw
         for part in self._parts:
-            inputs, buffers = part.forward(X, self._activate)
+            x = part.rows(X)
+            pass_ = part.forward(x)
             target, weights, own = y, sample_weight, raw
             if len(self._parts) > 1:
                 own = raw[part.members]
                 target = y if y.ndim == 2 else y[part.members]
                 if weights is not None and weights.ndim == 2:
                     weights = weights[part.members]
-            own.copy_(buffers.raw)
+            own.copy_(pass_.raw)
             # Then in place, from the raw outputs to the gradient of the mean loss.
-            delta = self.loss.gradient_(buffers.raw, target).mul_(buffers.share)
+            delta = self.loss.gradient_(pass_.raw, target).mul_(pass_.share)
             if weights is not None:
                 delta.mul_(weights.unsqueeze(-1))
-            part.backward(inputs, buffers, self._differentiate)
+            pass_.backward(x)
         return raw

@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Waking a second thread and waiting for it takes some microseconds, and milliseconds where
-# other processes want the core. A product of this many multiplications takes 0.2 ms.
-_WORTH_MORE_THREADS = 2**24
+# other processes want the core. A product of this many multiplications takes 0.1 ms.
+_WORTH_MORE_THREADS = 2**23
 
 _lock = threading.Lock()
 _users, _threads_before = 0, 0

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, overload
 
 import torch
@@ -424,36 +425,30 @@ class ProximalAdam(_PenalizedOptimizer):
             return super().plan_steps()
         # One pass over memory where _gradient_step has eight, one call for all parameters.
         group = moves[0][1]
-        parameters = [parameter for parameter, _ in moves]
-        states = [self._state_of(parameter) for parameter in parameters]
-        means = [state["exp_avg"] for state in states]
-        squares = [state["exp_avg_sq"] for state in states]
+        states = [self._state_of(parameter) for parameter, _ in moves]
         counts = [state["step"] for state in states]
-        proximal = [move for move in moves if _is_proximal(move[1])]
+        parameters, gradients = [p for p, _ in moves], [p.grad for p, _ in moves]
+        moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
+        lists: tuple[list, ...] = (parameters, gradients, *moments, [], counts)
+        beta1, beta2 = group["betas"]
+        settings = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        settings |= {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
+        move_all = partial(_FUSED_ADAM, **settings)
+        adds_to_gradient = any(
+            own["penalty"] is not None and not _is_proximal(own) for _, own in moves
+        )
+        proximal = [self._plan_prox(*move) for move in moves if _is_proximal(move[1])]
 
         def take_step() -> None:
-            gradients = [self._gradient(*move) for move in moves]
+            if adds_to_gradient:
+                gradients[:] = [self._gradient(*move) for move in moves]
             for count in counts:
                 count.add_(_ONE)
-            _FUSED_ADAM(
-                parameters,
-                gradients,
-                means,
-                squares,
-                [],
-                counts,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=0.0,
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
-            for move in proximal:
-                self._proximal_step(*move)
-            for parameter, settings in by_group:
-                self._step_by_group(parameter, parameter.grad, settings)
+            move_all(*lists)
+            for proximal_step in proximal:
+                proximal_step()
+            for parameter, own in by_group:
+                self._step_by_group(parameter, parameter.grad, own)
 
         return take_step
 
@@ -469,7 +464,7 @@ class ProximalAdam(_PenalizedOptimizer):
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(gradient, 1 - beta_1)
         square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-        metric, scale = self._metric(parameter, group)
+        metric, scale = self._plan_metric(parameter, group)()
         correction = 1 - beta_1 ** state["step"].item()
         parameter.sub_(torch.div(mean, metric, out=metric).mul_(scale / correction))
 
@@ -498,7 +493,7 @@ class ProximalAdam(_PenalizedOptimizer):
         beta_1, beta_2 = group["betas"]
         mean = state["exp_avg"].lerp_(gradient, 1 - beta_1)
         state["exp_avg_sq"].lerp_(squares, 1 - beta_2)
-        metric, scale = self._metric(parameter, group)
+        metric, scale = self._plan_metric(parameter, group)()
         step = divide_(scale, metric)
         moved = step / (beta_1 ** state["step"].item() - 1)
         by_layer = zip(layout.spread(moved, parameter), layout.views(mean), strict=True)
@@ -528,19 +523,29 @@ class ProximalAdam(_PenalizedOptimizer):
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         if not _steps_by_group(group):
-            own, scratch = self._scratch_of(parameter)
-            metric, scale = self._metric(parameter, group, own)
-            group["penalty"].prox_in_metric_(parameter, metric, scale, scratch)
+            self._plan_prox(parameter, group)()
 
-    def _metric(
+    def _plan_prox(self, parameter: Tensor, group: dict[str, Any]) -> Callable[[], None]:
+        own, scratch = self._scratch_of(parameter)
+        measure = self._plan_metric(parameter, group, own)
+        prox_ = group["penalty"].prox_in_metric_
+        return lambda: prox_(parameter, *measure(), scratch)
+
+    def _plan_metric(
         self, parameter: Tensor, group: dict[str, Any], out: Tensor | None = None
-    ) -> tuple[Tensor, Any]:
-        """The steps of Adam are scale / metric: lr·c and √v + ε·c, where c² corrects v."""
-        state = self.state[parameter]
-        correction = (1 - group["betas"][1] ** state["step"].item()) ** 0.5
-        metric = torch.sqrt(state["exp_avg_sq"], out=out)
-        metric.add_(as_scalar(group["eps"] * correction, metric))
-        return metric, along_members(group["lr"], metric) * correction
+    ) -> Callable[[], tuple[Tensor, Any]]:
+        """Return what gives scale and metric: lr·c and √v + ε·c, where c² corrects v."""
+        state, beta, eps = self.state[parameter], group["betas"][1], group["eps"]
+        count, square = state["step"], state["exp_avg_sq"]
+        lr = along_members(group["lr"], square)
+
+        def measure() -> tuple[Tensor, Any]:
+            correction = (1 - beta ** count.item()) ** 0.5
+            metric = torch.sqrt(square, out=out)
+            metric.add_(as_scalar(eps * correction, metric))
+            return metric, lr * correction
+
+        return measure
 
 
 def _alike(move: Move, other: Move) -> bool:
