@@ -26,13 +26,14 @@ from torch import Tensor
 from skreg._elementwise_penalties import L1, mcp_slope, mcp_value, scad_slope, scad_value
 from skreg._groups import (
     GroupLayout,
+    GroupView,
     flat_layout,
     groups_of_features,
     layout_of,
     renumber,
 )
 from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
-from skreg._prox import beside, mcp_prox, scad_prox, soft_threshold
+from skreg._prox import beside, mcp_prox_of_size, scad_prox, soft_threshold
 
 __all__ = ["GroupLasso", "GroupMCP", "GroupPenalty", "GroupSCAD", "SparseGroupLasso"]
 
@@ -98,26 +99,33 @@ class GroupPenalty(Penalty):
 
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         moved = weight.clone()
-        self.prox_by_group_(moved, self.layout(weight).by_group(step, weight))
+        layout = self.layout(weight)
+        grouped = GroupView(layout, moved)
+        self.prox_by_group_(grouped, layout.by_group(step, weight), self.strengths(grouped))
         return moved
 
-    def prox_by_group_(self, weight: Tensor, step: float | Tensor) -> None:
+    def strengths(self, grouped: GroupView) -> Tensor:
+        """Strength of each group of a weight tensor: what :meth:`prox_by_group_` is given."""
+        return self._strengths(grouped.norms(), grouped.tensor)
+
+    def prox_by_group_(
+        self, grouped: GroupView, step: float | Tensor, strengths: Tensor
+    ) -> None:
         """What :meth:`prox` does, in place, with a step per group and unchecked.
 
         Parameters
         ----------
-        weight : Tensor
+        grouped : GroupView
+            The weights.
         step : float or Tensor of shape (n_members, n_groups) or (n_members, 1)
+        strengths : Tensor
+            What :meth:`strengths` returned.
         """
-        layout = self.layout(weight)
-        norms = layout.norms(weight)
-        strengths = self._strengths(norms, weight)
+        norms = grouped.norms()
         new = self._radial_prox(norms, step, strengths)
         # What stays is left alone to the bit. A norm of 0 may be one that underflowed.
-        factors = torch.where(new == norms, 1.0, new / norms)
-        factors = torch.where((norms > 0) | (strengths == 0), factors, 0.0)
-        for view, factor in layout.spread(factors, weight):
-            view.mul_(factor)
+        left_alone = (norms > 0) | (strengths == 0)
+        grouped.scale_(torch.where(new == norms, left_alone, new / norms))
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         """Strength of each group, broadcastable to (n_members, n_groups)."""
@@ -311,13 +319,14 @@ class SparseGroupLasso(GroupLasso):
             view.add_(l1 * own.sign())
         return result
 
-    def prox_by_group_(self, weight: Tensor, step: float | Tensor) -> None:
-        layout = self.layout(weight)
-        by_group = beside(step, weight).expand(len(layout.views(weight)[0]), len(layout.sizes))
-        by_layer = zip(layout.spread(by_group, weight), self._l1(weight), strict=True)
-        for (view, own_step), l1 in by_layer:
+    def prox_by_group_(
+        self, grouped: GroupView, step: float | Tensor, strengths: Tensor
+    ) -> None:
+        by_layer = grouped.spread(beside(step, strengths))
+        l1_by_layer = self._l1(grouped.tensor)
+        for view, own_step, l1 in zip(grouped.layers, by_layer, l1_by_layer, strict=True):
             soft_threshold(view, own_step * l1, out=view)
-        super().prox_by_group_(weight, step)
+        super().prox_by_group_(grouped, step, strengths)
 
 
 class GroupMCP(GroupPenalty):
@@ -372,7 +381,7 @@ class GroupMCP(GroupPenalty):
         return mcp_slope(norms, strengths, self._along_members("gamma", norms))
 
     def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
-        return mcp_prox(norms, step, strengths, self._along_members("gamma", norms))
+        return mcp_prox_of_size(norms, step, strengths, self._along_members("gamma", norms))
 
 
 class GroupSCAD(GroupPenalty):

@@ -25,7 +25,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["GroupLayout", "flat_layout", "groups_of_features", "layout_of", "renumber"]
+__all__ = [
+    "GroupLayout",
+    "GroupView",
+    "flat_layout",
+    "groups_of_features",
+    "layout_of",
+    "renumber",
+]
 
 
 class GroupLayout:
@@ -80,17 +87,6 @@ class GroupLayout:
             for part, layer in zip(parts, self.layers, strict=True)
         ]
 
-    def spread(self, by_group: Tensor, tensor: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """The views of `tensor`, each with the values of its groups to broadcast against it."""
-        if self._group_of_row is not None:
-            index = self._constant("index", self._group_of_row, torch.int64, by_group.device)
-            by_group = by_group.index_select(-1, index)
-        by_layer = by_group.split_with_sizes([rows for rows, _ in self.layers], -1)
-        return [
-            (view, part.reshape(*part.shape, *[1] * (view.ndim - 2)))
-            for view, part in zip(self.views(tensor), by_layer, strict=True)
-        ]
-
     def norms(self, tensor: Tensor) -> Tensor:
         """Euclidean norm of each group, shape (n_members, n_groups)."""
         by_layer = [
@@ -98,16 +94,26 @@ class GroupLayout:
             for view in self.views(tensor)
         ]
         rows = by_layer[0] if len(by_layer) == 1 else torch.cat(by_layer, 1)
-        if self._group_of_row is None:
+        index = self.index(tensor.device)
+        if index is None:
             return rows
-        index = self._constant("index", self._group_of_row, torch.int64, rows.device)
         squares = rows.new_zeros(len(rows), len(self.sizes))
         return squares.index_add_(1, index, rows.square()).sqrt_()
 
+    def spread(self, by_group: Tensor, tensor: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The views of `tensor`, each with the values of its groups to broadcast against it."""
+        grouped = GroupView(self, tensor)
+        return list(zip(grouped.layers, grouped.spread(by_group), strict=True))
+
     def mean_squares(self, tensor: Tensor) -> Tensor:
         """Mean of the squares in each group, shape (n_members, n_groups)."""
-        sizes = self._constant("sizes", self.sizes, tensor.dtype, tensor.device)
-        return self.norms(tensor).square_().div_(sizes)
+        return self.norms(tensor).div_(self.root_sizes(tensor)).square_()
+
+    def index(self, device: torch.device) -> Tensor | None:
+        """The group of each row of all layers; None where every row is one."""
+        if self._group_of_row is None:
+            return None
+        return self._constant("index", self._group_of_row, torch.int64, device)
 
     def root_sizes(self, tensor: Tensor) -> Tensor:
         """Roots of `sizes`, shape (n_groups,), of the type of `tensor` and beside it."""
@@ -152,6 +158,80 @@ class GroupLayout:
     def __getstate__(self) -> dict[str, Any]:
         # The tensors may be on a device that is not there where a pickle is loaded.
         return {**self.__dict__, "_tensors": {}}
+
+
+class GroupView:
+    """A tensor by group, for what is done to it again and again.
+
+    Its views are made once, and what is found goes to memory that is kept: a result holds
+    until the same method is called again.
+
+    Parameters
+    ----------
+    layout : GroupLayout
+    tensor : Tensor
+
+    Attributes
+    ----------
+    tensor : Tensor
+    layers : list of Tensor of shape (n_members, n_rows, ...)
+        Views of it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg._groups import GroupView, layout_of
+    >>> layer = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])
+    >>> grouped = GroupView(layout_of(layer), layer)
+    >>> grouped.norms()
+    tensor([[5., 2.]])
+    >>> grouped.scale_(torch.tensor([[0.2, 1.0]]))
+    >>> layer
+    tensor([[[0.6000, 0.8000],
+             [0.0000, 2.0000]]])
+    """
+
+    def __init__(self, layout: GroupLayout, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.layers = layout.views(tensor)
+        self._n_rows = [rows for rows, _ in layout.layers]
+        self._index = layout.index(tensor.device)
+        self._norms, self._by_row = (self._new_rows(tensor) for _ in range(2))
+        # Not used where every row is a group.
+        n_groups = 0 if self._index is None else len(layout.sizes)
+        self._of_groups = tensor.new_empty(len(self.layers[0]), n_groups, requires_grad=False)
+
+    def _new_rows(self, tensor: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Memory for a number per row: as a whole, and shaped to stand beside each layer."""
+        rows = tensor.new_empty(len(self.layers[0]), sum(self._n_rows), requires_grad=False)
+        parts = rows.split_with_sizes(self._n_rows, 1)
+        return rows, [
+            part[(..., *[None] * (view.ndim - 2))]
+            for part, view in zip(parts, self.layers, strict=True)
+        ]
+
+    def norms(self) -> Tensor:
+        """Euclidean norm of each group, shape (n_members, n_groups)."""
+        rows, parts = self._norms
+        for view, part in zip(self.layers, parts, strict=True):
+            axes = tuple(range(2, view.ndim))
+            torch.linalg.vector_norm(view, dim=axes, keepdim=True, out=part)
+        if self._index is None:
+            return rows
+        return self._of_groups.zero_().index_add_(1, self._index, rows.square_()).sqrt_()
+
+    def spread(self, by_group: Tensor) -> list[Tensor]:
+        """A number per group, shape (n_members, n_groups) or less, shaped for each layer."""
+        rows, parts = self._by_row
+        if self._index is not None and by_group.shape[-1] > 1:
+            by_group = by_group.index_select(-1, self._index)
+        rows.copy_(by_group)
+        return parts
+
+    def scale_(self, by_group: Tensor) -> None:
+        """Multiply each group by a number of its own."""
+        for view, factor in zip(self.layers, self.spread(by_group), strict=True):
+            view.mul_(factor)
 
 
 @lru_cache(maxsize=64)

@@ -4,9 +4,11 @@
 >>> from sklearn.preprocessing import scale
 >>> from skreg import RegularizedMLPRegressorCV
 >>> X, y = load_diabetes(return_X_y=True)
->>> lasso = RegularizedMLPRegressorCV((), penalty="l1", solver="fista", alphas=20)
+>>> lasso = RegularizedMLPRegressorCV(
+...     (), penalty="l1", solver="fista", alphas=20, selection="1se"
+... )
 >>> lasso.fit(scale(X), scale(y)).selected_features_.sum()
-np.int64(9)
+np.int64(5)
 
 How they do it stands in :mod:`skreg._cv` and :mod:`skreg._folds`.
 """

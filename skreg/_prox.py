@@ -157,13 +157,22 @@ def mcp_prox(
     >>> mcp_prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0, alpha=1.0, gamma=3.0)
     tensor([ 0.,  0., -4.])
     """
-    step, gamma = beside(step, point), beside(gamma, point)
-    size = point.abs()
-    firm = _steep_threshold(point, size, step * alpha, 1.0 - step / gamma)
-    below = firm.where(step < gamma, 0.0)
-    # gamma·alpha for a step below gamma: one root covers both kinds.
-    cut = alpha * gamma.sqrt() * torch.maximum(gamma, step).sqrt()
-    return point.where(size > cut, below)
+    return torch.copysign(mcp_prox_of_size(point.abs(), step, alpha, gamma), point)
+
+
+def mcp_prox_of_size(
+    size: Tensor, step: float | Tensor, alpha: float | Tensor, gamma: float | Tensor
+) -> Tensor:
+    """What :func:`mcp_prox` gives for points that are not negative, in few operations.
+
+    Below gamma·alpha the firm threshold is less than the point, beyond it would be more: so
+    the smaller of the two is the answer. For a step from gamma on the firm threshold is made
+    infinitely steep, and its foot is where the hard threshold jumps.
+    """
+    step = beside(step, size)
+    foot = torch.fmin(step, (gamma * step).sqrt_()) * alpha
+    slope = (1.0 - step / gamma).clamp_(min=torch.finfo(size.dtype).tiny)
+    return torch.minimum((size - foot).relu_().div_(slope), size)
 
 
 def scad_prox(

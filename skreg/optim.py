@@ -42,8 +42,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from skreg._group_penalties import GroupPenalty
+from skreg._group_step import GroupStep
 from skreg._optimality import optimality_residual
-from skreg._prox import as_scalar, divide_
+from skreg._prox import as_scalar
 from skreg.penalties import L2, Penalty
 
 __all__ = ["ProximalAdam", "ProximalSGD", "optimality_residual"]
@@ -196,8 +197,9 @@ class _PenalizedOptimizer(Optimizer):
         It is good for as long as the settings stay the same and gradients are written to the
         memory in which they are now: an epoch of :class:`~skreg._loop.Loop`.
         """
-        moves = self._moves()
+        return self._plan_moves(self._moves())
 
+    def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
         def take_step() -> None:
             for parameter, group in moves:
                 self._gradient_step(parameter, self._gradient(parameter, group), group)
@@ -420,9 +422,19 @@ class ProximalAdam(_PenalizedOptimizer):
     def plan_steps(self) -> Callable[[], None]:
         every_move = self._moves()
         moves = [move for move in every_move if not _steps_by_group(move[1])]
-        by_group = [move for move in every_move if _steps_by_group(move[1])]
+        by_group = [self._group_step(*move) for move in every_move if _steps_by_group(move[1])]
+        move_all = self._plan_moves(moves)
+
+        def take_step() -> None:
+            move_all()
+            for step in by_group:
+                step()
+
+        return take_step if by_group else move_all
+
+    def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
         if not moves or _FUSED_ADAM is None or not all(_alike(m, moves[0]) for m in moves):
-            return super().plan_steps()
+            return super()._plan_moves(moves)
         # One pass over memory where _gradient_step has eight, one call for all parameters.
         group = moves[0][1]
         states = [self._state_of(parameter) for parameter, _ in moves]
@@ -447,17 +459,12 @@ class ProximalAdam(_PenalizedOptimizer):
             move_all(*lists)
             for proximal_step in proximal:
                 proximal_step()
-            for parameter, own in by_group:
-                self._step_by_group(parameter, parameter.grad, own)
 
         return take_step
 
     def _gradient_step(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> None:
-        if _steps_by_group(group):
-            self._step_by_group(parameter, gradient, group)
-            return
         state = self._state_of(parameter)
         state["step"].add_(_ONE)
         beta_1, beta_2 = group["betas"]
@@ -477,29 +484,19 @@ class ProximalAdam(_PenalizedOptimizer):
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
 
-    def _step_by_group(self, parameter: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        """Take a gradient and a proximal step with one size for each group of weights.
+    def _group_step(self, parameter: Tensor, group: dict[str, Any]) -> GroupStep:
+        """A gradient and a proximal step with one size for each group of weights.
 
         The second moment is averaged over the group: the state holds that average alone.
         """
-        penalty: GroupPenalty = group["penalty"]
-        layout, state = penalty.layout(parameter), self.state[parameter]
-        squares = layout.mean_squares(gradient)
-        if not state:
-            state["step"] = torch.zeros(())
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(squares)
-        state["step"].add_(_ONE)
-        beta_1, beta_2 = group["betas"]
-        mean = state["exp_avg"].lerp_(gradient, 1 - beta_1)
-        state["exp_avg_sq"].lerp_(squares, 1 - beta_2)
-        metric, scale = self._plan_metric(parameter, group)()
-        step = divide_(scale, metric)
-        moved = step / (beta_1 ** state["step"].item() - 1)
-        by_layer = zip(layout.spread(moved, parameter), layout.views(mean), strict=True)
-        for (view, own_step), own_mean in by_layer:
-            view.addcmul_(own_mean, own_step)
-        penalty.prox_by_group_(parameter, step)
+        return GroupStep(
+            parameter,
+            self.state[parameter],
+            lr=group["lr"],
+            betas=group["betas"],
+            eps=group["eps"],
+            penalty=group["penalty"],
+        )
 
     def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
         before = group["penalty"] if _steps_by_group(group) else None
@@ -522,8 +519,7 @@ class ProximalAdam(_PenalizedOptimizer):
                 state["exp_avg_sq"] = after.layout(parameter).mean_squares(roots)
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        if not _steps_by_group(group):
-            self._plan_prox(parameter, group)()
+        self._plan_prox(parameter, group)()
 
     def _plan_prox(self, parameter: Tensor, group: dict[str, Any]) -> Callable[[], None]:
         own, scratch = self._scratch_of(parameter)

@@ -29,6 +29,7 @@ LAYERS = [
     {"_groups", "_penalty", "losses", "_persistence"},
     {"_elementwise_penalties", "_optimality"},
     {"_group_penalties"},
+    {"_group_step"},
     {"penalties"},
     {"modules", "_network"},
     {"_backprop", "optim", "_compact", "_penalized"},
@@ -92,7 +93,7 @@ def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
     for module in (
         *("_prox", "_groups", "_penalty", "_elementwise_penalties", "_group_penalties"),
-        "_optimality",
+        *("_group_step", "_optimality"),
         *("penalties", "losses", "modules", "optim"),
     ):
         roots = {name.split(".")[0] for name in imports_of(module)}
@@ -121,6 +122,7 @@ def test_every_module_is_tested(module):
         "_regression": ["test_estimators.py"],
         "_classification": ["test_estimators.py"],
         "_groups": ["test_group_penalties.py", "test_feature_groups.py"],
+        "_group_step": ["test_optim.py", "test_group_penalties.py"],
         "_optimality": ["test_optim.py"],
         "_pilot": ["test_adaptive.py"],
         "_penalty": ["test_penalties.py"],
