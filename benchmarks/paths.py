@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from fit import matrix_product_rate
 from saving import report
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.linear_model import LassoCV
@@ -283,6 +284,7 @@ def print_all(arguments):
     everything = not (arguments.support or arguments.cv)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    print(f"1 thread, {matrix_product_rate():.0f} GFLOP/s in products")
     if everything or arguments.sets:
         names = arguments.sets or (SETS[:1] if quick else SETS)
         if arguments.mice and "mice" not in names:

@@ -17,6 +17,7 @@ import warnings
 
 import numpy as np
 import torch
+from fit import matrix_product_rate
 from saving import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -152,6 +153,7 @@ def main():
     with report(__file__, "Predicting", save=arguments.save):
         for n_threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
             torch.set_num_threads(n_threads)
+            print(f"{matrix_product_rate():.0f} GFLOP/s in products")
             with threadpool_limits(n_threads):
                 compare_peers(n_threads, repeats, seconds)
                 compare_compact(n_threads, repeats, seconds)

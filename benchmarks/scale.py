@@ -6,8 +6,9 @@ then the fit. "peak" is the most memory the process ever held (ru_maxrss) less w
 before the data were made, as a multiple of the size of X and y: 1 is the data themselves.
 Adam with an L1 penalty, batches of 200, float32.
 
-Last, ``partial_fit`` over a file larger than the memory the process may have: it maps the file
-a chunk at a time, under a limit on its address space (what ``ulimit -v`` sets).
+Then ``partial_fit`` over a file larger than the memory the process may have: it maps the file
+a chunk at a time, under a limit on its address space (what ``ulimit -v`` sets). Last,
+``import skreg`` beside the imports of what it stands on, by turns in fresh processes.
 
     python benchmarks/scale.py [--epochs 2] [--float64] [--save]
 """
@@ -25,6 +26,7 @@ import time
 import warnings
 from pathlib import Path
 
+from fit import matrix_product_rate
 from saving import report
 
 ROWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -33,6 +35,7 @@ PAST_OVERHEAD = 10_000
 # Of the file that is learned from chunk by chunk, and the bytes the process may take for that.
 CHUNKS, CHUNK, COLUMNS = 60, 20_000, 100
 ALLOWED = 2**28
+IMPORTS = ("import torch, skorch, sklearn.linear_model", "import skreg")
 
 
 def measure(n_samples, n_features, hidden, epochs, dtype, early_stopping):
@@ -124,8 +127,10 @@ def main():
         learn_from_file(arguments.file[0], int(arguments.file[1]))
         return
     with report(__file__, "How a fit grows", save=arguments.save):
+        print(f"{matrix_product_rate():.0f} GFLOP/s in products on all cores")
         print_growth(epochs, dtype)
         print_out_of_core()
+        print_imports()
 
 
 def print_growth(epochs, dtype):
@@ -171,6 +176,22 @@ def print_out_of_core():
         f"\npartial_fit over a file of {size / 2**20:.0f} MiB in a process that may have "
         f"{ALLOWED / 2**20:.0f} MiB more than its imports: "
         f"{ran.stdout.strip()}"
+    )
+
+
+def print_imports(repeats=5):
+    times = {statement: [] for statement in IMPORTS}
+    for repeat in range(repeats + 1):
+        for statement, own in times.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            if repeat:  # the first finds the files on disk
+                own.append(time.perf_counter() - start)
+    peers, ours = times.values()
+    ratio = statistics.median(b / a for a, b in zip(peers, ours, strict=True))
+    print(
+        f"\n{IMPORTS[1]!r} takes {statistics.median(ours):.2f} s, {IMPORTS[0]!r} "
+        f"{statistics.median(peers):.2f} s: {ratio:.2f} times as long"
     )
 
 
