@@ -223,7 +223,7 @@ class GroupView:
     def spread(self, by_group: Tensor) -> list[Tensor]:
         """A number per group, shape (n_members, n_groups) or less, shaped for each layer."""
         rows, parts = self._by_row
-        if self._index is not None and by_group.shape[-1] > 1:
+        if self._index is not None and by_group.ndim and by_group.shape[-1] > 1:
             by_group = by_group.index_select(-1, self._index)
         rows.copy_(by_group)
         return parts

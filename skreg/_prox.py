@@ -157,7 +157,8 @@ def mcp_prox(
     >>> mcp_prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0, alpha=1.0, gamma=3.0)
     tensor([ 0.,  0., -4.])
     """
-    return torch.copysign(mcp_prox_of_size(point.abs(), step, alpha, gamma), point)
+    # Adding 0 makes a zero of a negative point a plain zero.
+    return torch.copysign(mcp_prox_of_size(point.abs(), step, alpha, gamma), point).add_(0.0)
 
 
 def mcp_prox_of_size(
