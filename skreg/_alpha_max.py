@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skreg._backprop import Backprop
 from skreg._data import TensorData
 from skreg._passes import mean_losses_and_gradients
-from skreg._walk import Walk, set_strengths
+from skreg._walk import Walk
 
 __all__ = ["alpha_max_of_linear", "sweep_to_nothing"]
 
@@ -38,25 +37,25 @@ def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
 
     Leaves the walk's members without features and with the best constant predictions.
     """
+    network = walk.network
     _check_zeros(walk)
     gradient = _to_constant(walk, rows)
     low = np.zeros(walk.n_members)
     high = np.full(walk.n_members, 1e-12)
-    while (alive := _leaves_zero(walk, high, gradient)).any():
+    while (alive := network.leaves_zero(high, _SMALL_STEP, gradient)).any():
         low, high = np.where(alive, high, low), np.where(alive, 2 * high, high)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        alive = _leaves_zero(walk, middle, gradient)
+        alive = network.leaves_zero(middle, _SMALL_STEP, gradient)
         low, high = np.where(alive, middle, low), np.where(alive, high, middle)
     return high
 
 
 def _check_zeros(walk: Walk) -> None:
     """Raise ValueError where the penalty would never leave exactly nothing."""
-    penalty = walk.net.penalty
-    small = torch.ones_like(walk.net.module_.weight)
-    if _leaves_zero(walk, np.full(walk.n_members, _ENORMOUS), small).any():
-        raise ValueError(_NO_ZEROS.format(penalty))
+    network = walk.network
+    if network.leaves_zero(np.full(walk.n_members, _ENORMOUS), _SMALL_STEP).any():
+        raise ValueError(_NO_ZEROS.format(walk.net.penalty))
 
 
 _NO_ZEROS = (
@@ -68,40 +67,34 @@ _NO_ZEROS = (
 @torch.no_grad()
 def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
     """Make every member the best constant; return the gradient of its weights there."""
-    module = walk.net.module_
-    backprop = Backprop(module, walk.net.criterion_, rows.readers)
-    module.weight.zero_()
-    module.bias.zero_()
+    network = walk.network
+    passes, weight, bias = network.linear_parts(rows)
+    weight.zero_()
+    if bias is not None:
+        bias.zero_()
     gradients: list[Tensor] = []
 
     def evaluate() -> Tensor:
         nonlocal gradients
-        losses, gradients = mean_losses_and_gradients(backprop, rows, walk.net.batch_size)
-        module.bias.grad = gradients[1]
+        losses, gradients = mean_losses_and_gradients(passes, rows, walk.net.batch_size)
+        if bias is not None:
+            bias.grad = gradients[1].reshape(bias.shape)
         return losses.sum()
 
-    if not walk.net.penalize_bias:
+    if bias is not None and not walk.net.penalize_bias:
         optimizer = torch.optim.LBFGS(
-            [module.bias],
+            [bias],
             max_iter=200,
             tolerance_grad=1e-10,
             tolerance_change=0.0,
             line_search_fn="strong_wolfe",
         )
         optimizer.step(evaluate)
-        module.bias.grad = None
+        bias.grad = None
     evaluate()
-    module.bias.grad = None
+    if bias is not None:
+        bias.grad = None
     return gradients[0]
-
-
-@torch.no_grad()
-def _leaves_zero(walk: Walk, alphas: np.ndarray, gradient: Tensor) -> np.ndarray:
-    """Whether a proximal gradient step from zero weights leaves them, by member."""
-    set_strengths(walk.net, alpha=alphas)
-    penalty = walk.net.optimizer_.param_groups[0]["penalty"]
-    moved = penalty.prox(-_SMALL_STEP * gradient, _SMALL_STEP)
-    return (moved != 0).any(1).cpu().numpy()
 
 
 def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +106,7 @@ def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarr
         At which each member had lost its first feature, and its last.
     """
     _check_zeros(walk)
-    saved = [parameter.detach().clone() for parameter in walk.net.module_.parameters()]
+    saved = walk.weights()
     alphas = _FAINT * loss_of_constant
     first = np.full(walk.n_members, np.nan)
     done = np.zeros(walk.n_members, dtype=bool)

@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from skreg._base_mlp import BaseRegularizedMLP
 from skreg._folds import Fold, choose, score_folds, stack_walk
 from skreg._parallel import threads_worth
+from skreg._path_mlp import PathMLP
 from skreg._validation import densify, private_random_state
 from skreg._walk import follow_alphas
 from skreg.path import check_alphas, starts_dense, summarize, train_dense, visit
@@ -127,7 +128,7 @@ class PathCV(BaseRegularizedMLP):
         scorer = None if self.scoring is None else check_scoring(full, scoring=self.scoring)
 
         with threads_worth(full.net_.multiplications(len(job.train))):
-            if starts_dense(full):
+            if starts_dense(PathMLP(full.net_), full.solver):
                 train_dense(full.net_, job)
             walk, rows = stack_walk([full.net_], [job.train], nets, full)
             if isinstance(self.alphas, Integral):

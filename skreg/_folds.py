@@ -20,7 +20,7 @@ from skreg._base_mlp import BaseRegularizedMLP
 from skreg._data import TensorData
 from skreg._parallel import run_in_threads
 from skreg._passes import raw_outputs
-from skreg._refit import stack_of
+from skreg._path_mlp import PathMLP, stack_of
 from skreg._stack import join, joinable_key, train_together
 from skreg._walk import Step, Walk, follow_alphas
 from skreg.net import RegularizedNet
@@ -93,14 +93,14 @@ def stack_walk(
             members.append(member)
             tables.append(data)
     if len(members) == 1:
-        return walk_from(members[0], tables[0], template), tables[0]
+        return walk_from(PathMLP(members[0]), tables[0], template), tables[0]
     joined, data, _ = join(members, tables, [None] * len(members))
     joined.data_losses_ = (
         [np.concatenate([m.data_losses_[0] for m in members])]
         if all(m.data_losses_ for m in members)
         else []
     )
-    return walk_from(joined, data, template), data
+    return walk_from(PathMLP(joined), data, template), data
 
 
 def train_dense_folds(folds: Sequence[Fold]) -> None:
@@ -150,7 +150,7 @@ def score_folds(
 
     def work(part: list[Fold], check: Callable[[], None]) -> list[Fold]:
         template = part[0].template
-        if starts_dense(template):
+        if starts_dense(PathMLP(template.net_), template.solver):
             train_dense_folds(part)
         check()
         walk, _ = stack_walk(

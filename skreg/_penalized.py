@@ -19,7 +19,7 @@ from torch import nn
 from skreg.modules import penalized_parameters
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty
 
-__all__ = ["Penalized", "assign_penalties", "make_penalties"]
+__all__ = ["Penalized", "assign_penalties", "follows_alpha", "make_penalties"]
 
 #: A name pattern, several, a predicate of name and parameter, or None for the default rule.
 Penalized = str | list[str] | tuple[str, ...] | Callable[[str, nn.Parameter], bool] | None
@@ -109,7 +109,7 @@ def make_penalties(
             )
         has_alpha = isinstance(own, Penalty) and own.alpha is not None
         has_ratio = getattr(own, "l1_ratio", None) is not None
-        takes_alpha |= own is not None and not has_alpha
+        takes_alpha |= follows_alpha(own)
         made[pattern] = make_penalty(
             own,
             DEFAULT_ALPHA if has_alpha else alpha,
@@ -121,6 +121,21 @@ def make_penalties(
             f"its default, or leave it out of a penalty, as in L1()."
         )
     return made
+
+
+def follows_alpha(penalty: Any) -> bool:
+    """Whether an entry of a dict of penalties takes the estimator's alpha.
+
+    Examples
+    --------
+    >>> from skreg._penalized import follows_alpha
+    >>> from skreg.penalties import L1
+    >>> follows_alpha("l1"), follows_alpha(L1()), follows_alpha(L1(0.1)), follows_alpha(None)
+    (True, True, False, False)
+    """
+    if isinstance(penalty, Penalty):
+        return penalty.alpha is None
+    return penalty is not None
 
 
 def _fits(name: str, pattern: str) -> bool:

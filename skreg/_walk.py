@@ -24,7 +24,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,9 +34,8 @@ from torch import Tensor
 from skreg._data import TensorData
 from skreg._fista import FISTA
 from skreg.net import RegularizedNet
-from skreg.penalties import Penalty
 
-__all__ = ["Step", "Walk", "choose_alphas", "follow_alphas", "set_strengths"]
+__all__ = ["PathNetwork", "Step", "Walk", "choose_alphas", "follow_alphas", "set_strengths"]
 
 _STEPS_IN_SPELL = 10
 _FIRST_STEP = 1.1
@@ -65,13 +64,57 @@ class Step:
     """Where a member stands after training at one alpha."""
 
     alpha: float
-    weight: Tensor
-    bias: Tensor
+    #: Weights and whatever else the module holds, by name.
+    state: dict[str, Tensor]
     selected: np.ndarray
     #: How long it has trained there, in spells of a walk.
     n_spells: int
     #: The penalty's other parameters there.
     convexity: dict[str, float]
+
+
+class PathNetwork(Protocol):
+    """What a walk asks of a net, whatever its module.
+
+    Given by :class:`skreg._path_mlp.PathMLP` and :class:`skreg._path_module.PathModule`.
+    """
+
+    net: RegularizedNet
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the network is a linear model of its rows."""
+
+    @property
+    def counts_features(self) -> bool:
+        """Whether `selected` says it of features; else it does of units of some layers."""
+
+    def selected(self) -> np.ndarray:
+        """Which features are in, bool of shape (n_members, n_features)."""
+
+    def is_finite(self) -> bool:
+        """Whether the weights are."""
+
+    def state(self, member: int) -> dict[str, Tensor]:
+        """Copies of what the module holds of a member, by name."""
+
+    def tensors(self) -> list[Tensor]:
+        """Views of what the module holds, of shape (n_members, ...)."""
+
+    def moments(self) -> list[Tensor]:
+        """Views of what the optimizer knows of each weight, of shape (n_members, ...)."""
+
+    def set_strengths(self, **values: np.ndarray) -> None:
+        """Set parameters of each member's penalty."""
+
+    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor | None]:
+        """Passes over the rows, and what they give the gradients of: weights and biases."""
+
+    def leaves_zero(self, alphas: np.ndarray, step: float, gradient: Any = None) -> np.ndarray:
+        """Whether a proximal step along the gradient leaves zero weights, by member.
+
+        Without a gradient one of ones is taken.
+        """
 
 
 class Walk:
@@ -82,8 +125,8 @@ class Walk:
 
     Parameters
     ----------
-    net : RegularizedNet
-        Trained; its penalty has a single `alpha`, which is what changes.
+    network : PathNetwork
+        Its net is trained; the penalty's `alpha` is what changes.
     rows : TensorData
     longest_stay : int
         Spells at an alpha where nothing happens.
@@ -92,15 +135,16 @@ class Walk:
     """
 
     def __init__(
-        self, net: RegularizedNet, rows: TensorData, *, longest_stay: int, max_iter: int
+        self, network: PathNetwork, rows: TensorData, *, longest_stay: int, max_iter: int
     ) -> None:
-        self.net = net
+        self.network = network
+        self.net = net = network.net
         self.longest_stay = longest_stay
         self._max_iter = max_iter
         self._own_convexity = {
             name: np.broadcast_to(getattr(net.penalty, name), self.n_members).astype(float)
             for name in _CONVEXITY
-            if hasattr(net.penalty, name) and net.module_.hidden_layer_sizes
+            if hasattr(net.penalty, name) and network.counts_features and not network.is_linear
         }
         # As many as leave a penalty as it is are as good as all.
         self._n_rows = distinct_rows(rows, int(_ROWS_PER_FEATURE * rows.n_features))
@@ -123,7 +167,7 @@ class Walk:
     def train_at(self, alphas: np.ndarray, n_spells: int) -> None:
         """Set each member's alpha and train; raise ValueError if that diverges."""
         self._convexity_now = self._convexity()
-        set_strengths(self.net, alpha=alphas, **self._convexity_now)
+        self.network.set_strengths(alpha=alphas, **self._convexity_now)
         if isinstance(self.net.optimizer_, FISTA):
             for _ in range(self._max_iter):
                 self.net._train_epoch()
@@ -136,7 +180,7 @@ class Walk:
         else:
             for _ in range(n_epochs):
                 self.net._train_epoch()
-        if not torch.isfinite(self.net.module_.weight.detach().sum()):
+        if not self.network.is_finite():
             raise ValueError(
                 f"Training diverged on the path at alpha={alphas.max():.3g}. Lower "
                 f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
@@ -166,17 +210,14 @@ class Walk:
             backprop(X, y, sample_weight, raw)
             take_step()
 
-    @torch.no_grad()
     def selected(self) -> np.ndarray:
         """Which features reach an output, shape (n_members, n_features)."""
-        return reaching(self.net.module_.weights).cpu().numpy()
+        return self.network.selected()
 
     def step(self, member: int, alpha: float, selected: np.ndarray, n_spells: int) -> Step:
-        module = self.net.module_
         return Step(
             float(alpha),
-            module.weight.detach()[member].clone(),
-            module.bias.detach()[member].clone(),
+            self.network.state(member),
             selected,
             n_spells,
             {name: float(v[member]) for name, v in self._convexity_now.items()},
@@ -188,8 +229,8 @@ class Walk:
     @torch.no_grad()
     def restore(self, saved: Sequence[Tensor], members: np.ndarray) -> None:
         """Put back what `save` returned, for the members of this mask."""
-        chosen = torch.from_numpy(members).to(self.net.module_.weight.device)
         tensors = self._tensors()
+        chosen = torch.from_numpy(members).to(tensors[0].device)
         for tensor, before in zip(tensors, saved, strict=False):
             tensor[chosen] = before[chosen]
         # Saved before the first step, when the optimizer knew nothing.
@@ -199,19 +240,19 @@ class Walk:
             # Its momentum points to where nobody goes any more.
             self.net.initialize_optimizer()
 
+    def weights(self) -> list[Tensor]:
+        """Copies of all that the networks are, for :meth:`restart`."""
+        return [tensor.clone() for tensor in self.network.tensors()]
+
+    @torch.no_grad()
     def restart(self, weights: Sequence[Tensor]) -> None:
-        """Go back to these weights and biases, with an optimizer that knows nothing."""
-        with torch.no_grad():
-            for parameter, before in zip(self.net.module_.parameters(), weights, strict=True):
-                parameter.copy_(before)
+        """Go back to where :meth:`weights` was, with an optimizer that knows nothing."""
+        for tensor, before in zip(self.network.tensors(), weights, strict=True):
+            tensor.copy_(before)
         self.net.initialize_optimizer()
 
     def _tensors(self) -> list[Tensor]:
-        tensors = [parameter.detach() for parameter in self.net.module_.parameters()]
-        if not isinstance(self.net.optimizer_, FISTA):
-            for state in self.net.optimizer_.state.values():
-                tensors += [t for t in state.values() if isinstance(t, Tensor) and t.ndim]
-        return tensors
+        return self.network.tensors() + self.network.moments()
 
     def end(self) -> None:
         self.net.end()
@@ -223,13 +264,14 @@ def set_strengths(net: RegularizedNet, **values: np.ndarray) -> None:
         name: float(each[0]) if (each == each[0]).all() else net.module_.weight.new_tensor(each)
         for name, each in values.items()
     }
-    net.penalty = _with(net.penalty, strengths)
+    net.penalty = with_strengths(net.penalty, strengths)
     # Not by the net's own method: the kind stays, and with it the optimizer's state.
     for group in net.optimizer_.param_groups:
-        group["penalty"] = _with(group["penalty"], strengths)
+        group["penalty"] = with_strengths(group["penalty"], strengths)
 
 
-def _with(penalty: Penalty | None, strengths: dict[str, Any]) -> Penalty | None:
+def with_strengths(penalty: Any, strengths: dict[str, Any]) -> Any:
+    """Return the penalty (or None) with other values of these parameters."""
     if penalty is not None:
         penalty = copy.copy(penalty)
         for name, value in strengths.items():

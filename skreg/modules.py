@@ -39,7 +39,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 # Layers whose weights are neither scale nor shift of a normalization. Only these are
 # penalized: shrinking a normalization's scale changes no function the network can compute.
-_WEIGHT_LAYERS = (
+WEIGHT_LAYERS = (
     nn.Linear,
     nn.Bilinear,
     nn.modules.conv._ConvNd,
@@ -319,7 +319,7 @@ def penalized_parameters(
     """
     seen: set[int] = set()
     for prefix, layer in module.named_modules():
-        if not isinstance(layer, (MLP, *_WEIGHT_LAYERS)):
+        if not isinstance(layer, (MLP, *WEIGHT_LAYERS)):
             continue
         for name, parameter in layer.named_parameters(prefix=prefix):
             own_name = name[len(prefix) :].lstrip(".")

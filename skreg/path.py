@@ -30,14 +30,16 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import validate_data
 
 from skreg._alpha_max import alpha_max_of_linear, sweep_to_nothing
-from skreg._backprop import Backprop
 from skreg._base import FitJob
 from skreg._base_mlp import BaseRegularizedMLP
+from skreg._base_net import BaseRegularizedNet
 from skreg._data import TensorData
 from skreg._parallel import threads_worth
-from skreg._passes import mean_losses, raw_outputs
-from skreg._refit import refit_steps, stack_of
-from skreg._walk import Step, Walk, choose_alphas, follow_alphas, set_strengths
+from skreg._path_mlp import PathMLP
+from skreg._path_module import PathModule
+from skreg._penalized import follows_alpha
+from skreg._refit import refit_steps
+from skreg._walk import Step, Walk, choose_alphas, follow_alphas
 from skreg.net import RegularizedNet
 from skreg.penalties import PENALTIES, Penalty
 
@@ -47,8 +49,8 @@ __all__ = ["RegularizationPath", "regularization_path"]
 _LONGEST_STAY = 5
 # A path begins at this fraction of the alpha at which a sweep lost its first feature.
 _LATE = 4.0
-# Steps of a path that are measured as one stack.
-_AT_ONCE = 16
+
+Estimator = BaseRegularizedMLP | BaseRegularizedNet
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,14 @@ class RegularizationPath:
     scores: np.ndarray | None
     entry_alpha: np.ndarray
     refitted: RegularizationPath | None
-    _template: BaseRegularizedMLP = field(repr=False)
+    unit_parameters: np.ndarray | None
+    _template: Estimator = field(repr=False)
     _steps: list[Step] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.alphas)
 
-    def estimator_at(self, index: int) -> BaseRegularizedMLP:
+    def estimator_at(self, index: int) -> Estimator:
         """Return the fitted estimator at ``alphas[index]``.
 
         Parameters
@@ -111,7 +114,7 @@ class RegularizationPath:
         number = range(len(self))[index]
         step = self._steps[number]
         estimator = copy.deepcopy(self._template)
-        net = estimator.net_
+        net: Any = estimator.net_
         if estimator.penalty is not None:
             set_alpha(estimator, step.alpha)
             set_convexity(estimator, step.convexity)
@@ -128,7 +131,7 @@ class RegularizationPath:
 
 @validate_params(
     {
-        "estimator": [BaseRegularizedMLP],
+        "estimator": [BaseRegularizedMLP, BaseRegularizedNet],
         "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "eps": [Interval(Real, 0, 1, closed="neither")],
         "refit": ["boolean"],
@@ -136,7 +139,7 @@ class RegularizationPath:
     prefer_skip_nested_validation=False,
 )
 def regularization_path(
-    estimator: BaseRegularizedMLP,
+    estimator: Estimator,
     X: Any,
     y: Any,
     *,
@@ -213,15 +216,17 @@ def regularization_path(
     template, job = prepare(estimator, X, y, sample_weight)
     net, rows = template.net_, job.train
     with threads_worth(net.multiplications(len(rows))):
-        if starts_dense(template):
+        network = network_of(template, rows)
+        if starts_dense(network, template.solver):
             train_dense(net, job)
-        walk = walk_from(net, rows, template)
+        walk = walk_from(network, rows, template)
         if isinstance(alphas, Integral):
             steps = visit(walk, rows, int(alphas), eps)[0]
         else:
             steps = follow_alphas(walk, check_alphas(alphas)[:, None])[0]
         walk.end()
         path = summarize(template, steps, rows, X_val, y_val)
+        path = replace(path, unit_parameters=network.unit_parameters)
         if refit:
             path = replace(path, refitted=refit_path(path, rows, X_val, y_val))
     return path
@@ -238,9 +243,15 @@ def check_alphas(alphas: Any) -> np.ndarray:
 
 
 def prepare(
-    estimator: BaseRegularizedMLP, X: Any, y: Any, sample_weight: Any = None
-) -> tuple[BaseRegularizedMLP, FitJob]:
+    estimator: Estimator, X: Any, y: Any, sample_weight: Any = None
+) -> tuple[Estimator, FitJob]:
     """Return an untrained copy of the estimator with its net, and the rows to train on."""
+    penalty = estimator.penalty
+    if isinstance(penalty, dict) and not any(map(follows_alpha, penalty.values())):
+        raise ValueError(
+            f"A path raises the alpha of the estimator, but each penalty in {penalty} has its "
+            f"own. Leave alpha out of those that are to follow the path, as in L1()."
+        )
     template = clone(estimator)
     template.warm_start = False
     set_alpha(template, 1.0)  # whatever it is: a path has its own
@@ -252,9 +263,9 @@ def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[
     """Walk every member of a stack along about `n_alphas` alphas, to nothing left."""
     net = walk.net
     rows = rows.to(net.device)
-    if not net.module_.hidden_layer_sizes:
+    if walk.network.is_linear:
         # Nothing goes all at once here: the grid of a lasso's path does.
-        weights = [parameter.detach().clone() for parameter in net.module_.parameters()]
+        weights = walk.weights()
         alpha_max = alpha_max_of_linear(walk, rows)
         # Which leaves the constant, the answer at alpha_max itself.
         selected = walk.selected()
@@ -267,12 +278,22 @@ def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[
     return choose_alphas(walk, np.maximum(eps * alpha_max, alpha_first / _LATE), n_alphas)
 
 
-def starts_dense(template: BaseRegularizedMLP) -> bool:
+def network_of(template: Estimator, rows: TensorData) -> PathMLP | PathModule:
+    """Return the net of an estimator as a path sees it."""
+    if isinstance(template, BaseRegularizedMLP):
+        return PathMLP(template.net_)
+    following = None
+    if isinstance(template.penalty, dict):
+        following = {name for name, own in template.penalty.items() if follows_alpha(own)}
+    return PathModule(template.net_, rows, following)
+
+
+def starts_dense(network: PathMLP | PathModule, solver: str) -> bool:
     """Whether a path begins with the network without its penalty.
 
     A convex problem that is solved to a tolerance has one answer, wherever it begins.
     """
-    return bool(template.net_.module_.hidden_layer_sizes) or template.solver != "fista"
+    return not network.is_linear or solver != "fista"
 
 
 def train_dense(net: RegularizedNet, job: FitJob) -> None:
@@ -283,9 +304,9 @@ def train_dense(net: RegularizedNet, job: FitJob) -> None:
     net.set_penalty(penalty)
 
 
-def walk_from(net: RegularizedNet, rows: TensorData, template: BaseRegularizedMLP) -> Walk:
+def walk_from(network: PathMLP | PathModule, rows: TensorData, template: Estimator) -> Walk:
     """Return a walk of trained networks, by the rules of the estimator."""
-    return Walk(net, rows, longest_stay=_LONGEST_STAY, max_iter=template.max_iter)
+    return Walk(network, rows, longest_stay=_LONGEST_STAY, max_iter=template.max_iter)
 
 
 def loss_of_constant(net: RegularizedNet) -> np.ndarray:
@@ -293,7 +314,7 @@ def loss_of_constant(net: RegularizedNet) -> np.ndarray:
     return np.maximum(net.data_losses_[0], np.finfo(float).tiny)
 
 
-def set_alpha(estimator: BaseRegularizedMLP, alpha: float) -> None:
+def set_alpha(estimator: Estimator, alpha: float) -> None:
     """Set the strength, wherever it stands: on the estimator or on its penalty object."""
     if isinstance(estimator.penalty, Penalty) and estimator.penalty.alpha is not None:
         estimator.set_params(penalty__alpha=alpha)
@@ -301,7 +322,7 @@ def set_alpha(estimator: BaseRegularizedMLP, alpha: float) -> None:
         estimator.set_params(alpha=alpha)
 
 
-def set_convexity(estimator: BaseRegularizedMLP, convexity: dict[str, float]) -> None:
+def set_convexity(estimator: Estimator, convexity: dict[str, float]) -> None:
     """Make the penalty an object with these parameters, where they are not its own."""
     penalty = estimator._plain_penalty()
     changed = {k: v for k, v in convexity.items() if getattr(penalty, k) != v}
@@ -312,41 +333,45 @@ def set_convexity(estimator: BaseRegularizedMLP, convexity: dict[str, float]) ->
 
 
 @torch.no_grad()
-def place(estimator: BaseRegularizedMLP, step: Step) -> None:
-    """Put the weights of a step into the estimator's net."""
+def place(estimator: Estimator, step: Step) -> None:
+    """Put the weights of a step, and what else belongs to it, into the estimator's net."""
     module = estimator.net_.module_
-    module.weight.copy_(step.weight)
-    module.bias.copy_(step.bias)
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, value in step.state.items():
+        tensors[name].copy_(value)
 
 
 @torch.no_grad()
 def summarize(
-    template: BaseRegularizedMLP, steps: list[Step], rows: TensorData, X_val: Any, y_val: Any
+    template: Estimator, steps: list[Step], rows: TensorData, X_val: Any, y_val: Any
 ) -> RegularizationPath:
     """Measure every step of a path, many at a time."""
     net = template.net_
+    network = network_of(template, rows)
     net.module_.eval()
+    held_out = None
     if X_val is not None:
         X_val = validate_data(
-            template, X_val, accept_sparse="csr", dtype=template._dtype, reset=False
+            template,
+            X_val,
+            accept_sparse="csr",
+            dtype=template._dtype,
+            allow_nd=template._allow_nd,
+            reset=False,
         )
-        held_out = TensorData(X_val, None)
+        held_out = TensorData(template._pick_inputs(X_val), None)
         y_val = np.asarray(y_val)
     rows = rows.to(net.device)
     data_losses, penalties, zeros, scores = [], [], [], []
-    for start in range(0, len(steps), _AT_ONCE):
-        part = steps[start : start + _AT_ONCE]
-        module = stack_of(net.module_, part)
-        losses = mean_losses(
-            Backprop(module, net.criterion_, rows.readers), rows, net.batch_size
-        )
+    for start in range(0, len(steps), network.measured_at_once):
+        part = steps[start : start + network.measured_at_once]
+        losses, raw = network.measure(part, rows, held_out)
         data_losses.append(losses.double().cpu().numpy())
-        if X_val is not None:
-            raw = raw_outputs(module, held_out, net.device)
+        if raw is not None:
             scores.append(template._score_raw(y_val, None, raw))
     for step in steps:
         strengths = {"alpha": step.alpha, **step.convexity}
-        set_strengths(net, **{name: np.array([value]) for name, value in strengths.items()})
+        network.set_strengths(**{name: np.array([value]) for name, value in strengths.items()})
         place(template, step)
         penalties.append(net.penalty_values().double().cpu().numpy()[0])
         zeros.append(template.sparsity_)
@@ -362,6 +387,7 @@ def summarize(
         scores=np.concatenate(scores) if scores else None,
         entry_alpha=np.where(selected, alphas[:, None], 0.0).max(0),
         refitted=None,
+        unit_parameters=None,
         _template=template,
         _steps=steps,
     )
@@ -372,7 +398,9 @@ def refit_path(
 ) -> RegularizationPath:
     """Return the path with every support trained without the penalty."""
     template = copy.deepcopy(path._template)
-    steps = refit_steps(template.net_, path._steps, rows)
+    network = network_of(template, rows)
+    steps = refit_steps(network, path._steps, rows)
     template.penalty = None
     template.net_.set_penalty(None)
-    return summarize(template, steps, rows, X_val, y_val)
+    summary = summarize(template, steps, rows, X_val, y_val)
+    return replace(summary, unit_parameters=path.unit_parameters)
