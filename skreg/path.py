@@ -247,6 +247,11 @@ def prepare(
 ) -> tuple[Estimator, FitJob]:
     """Return an untrained copy of the estimator with its net, and the rows to train on."""
     penalty = estimator.penalty
+    if penalty is None:
+        raise ValueError(
+            "penalty=None has no strength that a path could raise. Give a penalty that "
+            "selects: 'l1', 'elasticnet', 'group_mcp'."
+        )
     if isinstance(penalty, dict) and not any(map(follows_alpha, penalty.values())):
         raise ValueError(
             f"A path raises the alpha of the estimator, but each penalty in {penalty} has its "

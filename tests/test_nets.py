@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import loguniform
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
@@ -19,6 +24,7 @@ from skreg import (
     RegularizedNetClassifier,
     RegularizedNetRegressor,
     StackedGridSearchCV,
+    StackedRandomizedSearchCV,
 )
 from skreg._checkpoint import Checkpoint
 from skreg._network import SingleNetwork
@@ -441,15 +447,83 @@ def test_parameters_of_the_module_are_parameters_of_the_estimator():
     assert best.module_.hidden.out_features == best.get_params()["module__hidden"]
 
 
-def test_a_stacked_search_fits_nets_one_after_another():
-    grid = {"alpha": [1e-4, 0.1], "module__hidden": [2, 9]}
-    model = regressor(penalty="l1", max_iter=3)
-    ours = StackedGridSearchCV(model, grid, cv=2).fit(X, Y)
-    theirs = GridSearchCV(model, grid, cv=2).fit(X, Y)
-    assert_array_equal(
-        ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"]
-    )
+def _as_rows(images):
+    return images.reshape(len(images), -1) - 0.5
+
+
+SEARCHES = {
+    "penalties of their own": (
+        regressor(penalty={"hidden.*": "l1", "*": L2(1e-3)}, max_iter=3),
+        {"alpha": [1e-4, 0.1], "module__hidden": [2, 9], "penalty": [{"*": "l1"}, "l2"]},
+        X,
+        Y,
+    ),
+    "dropout and batch norm": (
+        classifier(module__norm=True, module__dropout=0.2, max_iter=3, early_stopping=True),
+        {"alpha": [1e-4, 0.1], "solver": ["adam", "sgd"]},
+        X,
+        LABELS,
+    ),
+    "images": (
+        classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), max_iter=3),
+        {"alpha": [1e-4, 0.1]},
+        X.reshape(-1, 2, 3),
+        KINDS,
+    ),
+    "pipeline": (
+        make_pipeline(StandardScaler(), classifier(penalty="l1", max_iter=3)),
+        {
+            "regularizednetclassifier__alpha": [1e-4, 0.1],
+            "regularizednetclassifier__module__hidden": [2, 9],
+            "standardscaler__with_mean": [True, False],
+        },
+        X,
+        LABELS,
+    ),
+    "pipeline of images": (
+        make_pipeline(FunctionTransformer(_as_rows), regressor(penalty="l1", max_iter=3)),
+        {"regularizednetregressor__alpha": [1e-4, 0.1]},
+        X.reshape(-1, 2, 3),
+        Y,
+    ),
+    "target": (
+        TransformedTargetRegressor(regressor(max_iter=3), transformer=StandardScaler()),
+        {"regressor__alpha": [1e-4, 0.1]},
+        X,
+        Y,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_stacked_search_over_nets_is_a_grid_search(name):
+    model, grid, rows, y = SEARCHES[name]
+    settings = {"cv": 2, "return_train_score": True}
+    ours = StackedGridSearchCV(model, grid, **settings).fit(rows, y)
+    theirs = GridSearchCV(model, grid, **settings).fit(rows, y)
+    for score in ("split0_test_score", "split1_test_score", "mean_train_score"):
+        assert_array_equal(ours.cv_results_[score], theirs.cv_results_[score])
     assert ours.best_params_ == theirs.best_params_
+    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
+    assert_array_equal(ours.predict(rows), theirs.predict(rows))
+
+
+def test_a_stacked_randomized_search_over_nets_is_scikit_learns(tmp_path):
+    model = regressor(penalty="l1", max_iter=3, module__dropout=0.2)
+    drawn = {"alpha": loguniform(1e-4, 1), "module__hidden": [2, 9]}
+    settings = {"n_iter": 3, "cv": 2, "random_state": 0}
+    theirs = RandomizedSearchCV(model, drawn, **settings).fit(X, Y)
+    kept = {"checkpoint": tmp_path / "search", "checkpoint_interval": 0, "resume": True}
+    for _ in range(2):  # trained, and then taken from the file
+        ours = StackedRandomizedSearchCV(model, drawn, **settings, **kept).fit(X, Y)
+        scores = [s.cv_results_["mean_test_score"] for s in (ours, theirs)]
+        assert_array_equal(*scores)
+        assert ours.best_params_ == theirs.best_params_
+
+
+def test_a_search_over_what_is_no_network_says_which_would_be():
+    with pytest.raises(TypeError, match=r"RegularizedNetRegressor.*GridSearchCV"):
+        StackedGridSearchCV(Ridge(), {"alpha": [1.0]}).fit(X, Y)
 
 
 # ------------------------------------------------------------ outputs

@@ -173,6 +173,15 @@ def test_refits_keep_the_support_and_lower_the_loss(path):
         assert not model.coefs_[0][~path.selected[index]].any()
 
 
+def test_refits_of_a_network_with_dropout():
+    X, y = kinked_data(80, 6)
+    path = regularization_path(
+        net(max_iter=10, dropout=0.2), X, y, alphas=[0.01, 0.3, 10.0], refit=True
+    )
+    assert len(set(path.n_features)) > 1
+    assert path.refitted.data_loss[0] < path.data_loss[-1]
+
+
 def test_a_path_repeats_and_leaves_the_estimator_and_the_generators_alone():
     X, y = kinked_data(80)
     estimator = net(max_iter=20)
@@ -251,6 +260,8 @@ def test_half_a_validation_set_is_an_error():
         regularization_path(net(), X, y, X_val=X)
     with pytest.raises(ValueError, match="alphas must be numbers of at least 0"):
         regularization_path(net(), X, y, alphas=[-1.0, 1.0])
+    with pytest.raises(ValueError, match="penalty=None has no strength"):
+        regularization_path(net(penalty=None), X, y)
 
 
 # ---------------------------------------------------------------------- parts
