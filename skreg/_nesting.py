@@ -43,8 +43,8 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
             where = f"{type(estimator).__name__} ends in {kind}" if path else f"{kind} is none"
             raise TypeError(
                 f"A stacked search trains networks of skreg, but {where}. Search over a "
-                f"RegularizedMLPRegressor or RegularizedMLPClassifier (or, one fit at a time, a "
-                f"RegularizedNetRegressor or RegularizedNetClassifier), over a Pipeline that "
+                f"RegularizedMLPRegressor or RegularizedMLPClassifier (or, fitted one by one, "
+                f"a RegularizedNetRegressor or RegularizedNetClassifier), over a Pipeline that "
                 f"ends in one or a TransformedTargetRegressor around one; for other "
                 f"estimators use scikit-learn's GridSearchCV or RandomizedSearchCV."
             )
