@@ -87,6 +87,18 @@ class GroupLayout:
             for part, layer in zip(parts, self.layers, strict=True)
         ]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the groups are the same: a copy's are."""
+        if not isinstance(other, GroupLayout):
+            return NotImplemented
+        own, theirs = (
+            (layout.layers, layout.flat, layout._group_of_row) for layout in (self, other)
+        )
+        return own == theirs
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.layers), self.flat))
+
     def norms(self, tensor: Tensor) -> Tensor:
         """Euclidean norm of each group, shape (n_members, n_groups)."""
         by_layer = [

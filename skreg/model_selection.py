@@ -203,7 +203,9 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
         A :class:`~skreg.RegularizedMLPRegressor` or
         :class:`~skreg.RegularizedMLPClassifier`; a ``Pipeline`` that ends in one; or a
         ``TransformedTargetRegressor`` around either. Transformers are fitted once per split
-        and setting of their own parameters.
+        and setting of their own parameters. A :class:`~skreg.RegularizedNetRegressor` or
+        :class:`~skreg.RegularizedNetClassifier` may take their place: such networks are
+        fitted one by one, as in scikit-learn's search.
     param_grid : dict or list of dicts
         Lists of values by parameter name.
     scoring : str, callable, list, tuple, dict or None, default=None

@@ -506,7 +506,7 @@ class ProximalAdam(_PenalizedOptimizer):
             state = self.state.get(parameter)
             if not state:
                 continue
-            if before and after and before.layout(parameter) is after.layout(parameter):
+            if before and after and before.layout(parameter) == after.layout(parameter):
                 continue
             square = state["exp_avg_sq"]
             if before is not None:

@@ -62,9 +62,10 @@ class RegularizationPath:
     alphas : ndarray of shape (n_alphas,)
         Strengths that the path visited, ascending.
     n_features : ndarray of int of shape (n_alphas,)
-        How many features reach an output.
+        How many features reach an output. Of a torch module, how many are in by the rule of
+        :func:`regularization_path`; or how many units, where that counts units.
     selected : ndarray of bool of shape (n_alphas, n_features_in)
-        Which.
+        Which; of shape (n_alphas, n_units) where units are counted.
     sparsity : ndarray of shape (n_alphas,)
         Share of the penalized weights that are exactly zero.
     data_loss : ndarray of shape (n_alphas,)
@@ -73,11 +74,14 @@ class RegularizationPath:
         alpha·Ω of the weights. The objective is the sum of both.
     scores : ndarray of shape (n_alphas,) or None
         What the estimator's `score` gives on (X_val, y_val); None without them.
-    entry_alpha : ndarray of shape (n_features_in,)
-        The largest alpha at which each feature is still in; 0 where it never was.
+    entry_alpha : ndarray of shape (n_features_in,) or (n_units,)
+        The largest alpha at which each feature, or unit, is still in; 0 where it never was.
     refitted : RegularizationPath or None
         With ``refit=True`` the same alphas and supports, each support retrained without the
         penalty.
+    unit_parameters : ndarray of str of shape (n_units,), or None
+        Where units are counted, the name of the parameter that each is of; None where
+        features are.
     """
 
     alphas: np.ndarray
@@ -106,7 +110,7 @@ class RegularizationPath:
 
         Returns
         -------
-        estimator : estimator of the class of the path's
+        estimator : estimator of the class that the path was made of
             Its `alpha` is the path's (in a refitted path its penalty is None), and its loss
             curves are the path's up to here. Where the path had made a non-convex penalty
             more convex, its penalty is an object that says so. It is independent of the path.
@@ -160,14 +164,19 @@ def regularization_path(
     A penalty that is not convex begins nearly convex where there are many features to a row:
     with hidden layers its `gamma` (of SCAD, `a`) is multiplied by
     (10 · n_features / n_rows)**1.5 where that is above 1, and falls as features go. n_rows are
-    the rows that differ, so that a weight of 2 is the row twice.
+    the rows that differ, so that a weight of 2 is the row twice. A dict of penalties, or a
+    module whose units are counted (below), keeps its `gamma`.
 
     Parameters
     ----------
-    estimator : RegularizedMLPRegressor or RegularizedMLPClassifier
-        Not changed. Its penalty is to give exact zeros; "group_mcp" selects features best.
-        Its `alpha` is not used.
+    estimator : estimator
+        A :class:`RegularizedMLPRegressor`, :class:`RegularizedMLPClassifier`,
+        :class:`RegularizedNetRegressor` or :class:`RegularizedNetClassifier`. Not changed.
+        Its penalty is to give exact zeros; "group_mcp" selects features best. Its `alpha` is
+        not used. In a dict of penalties those with an alpha of their own keep it, and the
+        others follow the path's.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Of a torch module also (n_samples, ...), such as images.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     alphas : int or array-like of shape (n_alphas,), default=100
         An array is visited in ascending order, all of it. A number is about how many to
@@ -180,7 +189,8 @@ def regularization_path(
     X_val, y_val : array-like, default=None
         Rows to score every alpha on.
     refit : bool, default=False
-        Retrain each distinct support without the penalty, which shrinks what it keeps.
+        Retrain each distinct support without the penalty, which shrinks what it keeps. Of a
+        dict of penalties all are left out.
 
     Returns
     -------
@@ -189,8 +199,25 @@ def regularization_path(
     Raises
     ------
     ValueError
-        If `alphas` is a number and the penalty gives no exact zeros, if only one of `X_val`
-        and `y_val` is given, or if training diverges.
+        If `alphas` is a number and the penalty gives no exact zeros, if no penalty follows
+        the path's alpha, if only one of `X_val` and `y_val` is given, or if training diverges.
+
+    Notes
+    -----
+    A multi-layer perceptron loses a feature when that reaches no output any more. Of a torch
+    module this is known where the first of its layers with weights is an ``nn.Linear`` that
+    takes the whole row (after a normalization layer, say), and its weight is under a penalty
+    that follows the path: a feature is a column of that weight, one number of the row, and is
+    in as long as any of the column is not zero. Other ``nn.Linear`` that take the same numbers
+    count with it.
+
+    Of any other module (with convolutions or embeddings, say) units are counted in place of
+    features: a unit is the outgoing weights of one input or input channel of one parameter,
+    what a group penalty takes as a group, and is in as long as any of them is not zero. They
+    stand in the order of the estimator's `penalized_parameters_`; those parameters count whose
+    penalty follows the path and leaves zeros, biases left aside.
+
+    Running averages of batch normalization and all other buffers belong to a step of the path.
 
     References
     ----------

@@ -198,6 +198,12 @@ class TestLayout:
         for twin in (copy.deepcopy(layout), pickle.loads(pickle.dumps(layout))):
             assert twin.sizes == SIZES
             assert not twin._tensors
+            assert twin == layout
+            assert hash(twin) == hash(layout)
+        n_rows = LAYERS[0][0]
+        assert layout != GroupLayout(LAYERS, row_groups=[0] * n_rows)
+        assert layout != GroupLayout(LAYERS[:1])
+        assert layout != LAYERS
 
 
 rng = np.random.default_rng(0)

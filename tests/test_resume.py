@@ -1,6 +1,8 @@
 """Fits and searches that were killed go on from their checkpoint as if nothing had happened."""
 
+import copy
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -149,6 +151,14 @@ def test_a_fit_goes_on_from_any_epoch_bit_for_bit(
     # The optimizer goes on alike too.
     if not (settings.get("solver") == "fista" or settings.get("early_stopping")):
         assert_same_fit(whole.partial_fit(X, y), resumed.partial_fit(X, y))
+
+
+def test_training_goes_on_in_a_copy_bit_for_bit_under_a_group_penalty():
+    model = small(penalty="group_lasso", alpha=0.05).fit(X, Y)
+    twins = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    model.partial_fit(X, Y).partial_fit(X, Y)
+    for twin in twins:
+        assert_same_fit(twin.partial_fit(X, Y).partial_fit(X, Y), model)
 
 
 def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(kill_after, tmp_path):
