@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skreg._backprop import Backprop, Forward
+from skreg._backprop import Backprop, Forward, outputs_at_once
 from skreg._data import TensorData
 from skreg.losses import Loss
 from skreg.modules import MLP
@@ -20,11 +20,20 @@ from skreg.modules import MLP
 # have: what that takes is little beside anything worth training.
 _FORWARD_ROWS = 8192
 _FORWARD_NUMBERS = 2**19
+# A layer of fewer numbers than this is computed before a plan for it would be made.
+_NUMBERS_WITHOUT_PLAN = 2**16
 
 
 def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Tensor:
     """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
     with torch.inference_mode():
+        widest = max(module.n_features, module.widest)
+        if (
+            module.n_members == 1
+            and not data.is_sparse
+            and len(data) * widest <= _NUMBERS_WITHOUT_PLAN
+        ):
+            return outputs_at_once(module, data.X.to(device))
         return forward_all(Forward(module, data.readers), data, device)
 
 

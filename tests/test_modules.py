@@ -8,7 +8,7 @@ from hypothesis import given
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
-from skreg._backprop import Backprop, Forward
+from skreg._backprop import Backprop, Forward, outputs_at_once
 from skreg.losses import (
     AbsoluteError,
     CallableLoss,
@@ -60,6 +60,8 @@ def test_forward_computes_what_the_module_does(n_members, sizes, activation):
     outputs = [(own if b.ndim == 3 else shared).outputs(b) for b in batches]
     for batch, raw in zip(batches, outputs, strict=True):
         torch.testing.assert_close(raw, mlp(batch).detach())
+        if n_members == 1 and batch.ndim == 2:
+            torch.testing.assert_close(raw, outputs_at_once(mlp, batch))
     assert torch.equal(x, before)
 
 
