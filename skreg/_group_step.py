@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skreg._group_penalties import GroupPenalty
 from skreg._groups import GroupView
+from skreg._penalized_optimizer import new_count, reader
 from skreg._prox import as_scalar
 
 __all__ = ["GroupStep"]
@@ -33,6 +34,8 @@ class GroupStep:
     betas : tuple of float
     eps : float
     penalty : GroupPenalty
+    capturable : bool, default=False
+        Whether a CUDA graph may record the step.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class GroupStep:
         betas: tuple[float, float],
         eps: float,
         penalty: GroupPenalty,
+        capturable: bool = False,
     ) -> None:
         layout = penalty.layout(parameter)
         assert parameter.grad is not None
@@ -51,10 +55,11 @@ class GroupStep:
         self._gradients = GroupView(layout, parameter.grad)
         roots = layout.root_sizes(parameter)
         if not state:
-            state["step"] = torch.zeros(())
+            state["step"] = new_count(parameter, capturable=capturable)
             state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
             state["exp_avg_sq"] = roots.new_zeros(len(self._weights.layers[0]), len(roots))
         self._count = state["step"]
+        self._read_count = reader(self._count, capturable=capturable)
         self._mean, self._square = state["exp_avg"], state["exp_avg_sq"]
         self._means = layout.views(self._mean)
         self._betas, self._eps = betas, eps
@@ -71,7 +76,8 @@ class GroupStep:
         squares = self._gradients.norms().mul_(self._inverse_roots).square_()
         self._square.lerp_(squares, 1 - beta_2)
         self._mean.lerp_(self._gradients.tensor, 1 - beta_1)
-        count = self._count.add_(self._one).item()
+        self._count.add_(self._one)
+        count = self._read_count()
         correction = (1 - beta_2**count) ** 0.5
         step = torch.sqrt(self._square, out=self._step)
         step.add_(as_scalar(self._eps * correction, step))

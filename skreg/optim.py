@@ -32,22 +32,31 @@ produced it. The full-batch solver for small data stands in :mod:`skreg._fista`.
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, overload
+from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from skreg._group_penalties import GroupPenalty
 from skreg._group_step import GroupStep
 from skreg._optimality import optimality_residual
+from skreg._penalized_optimizer import (
+    PENALTY_METHODS,
+    Move,
+    PenalizedOptimizer,
+    along_members,
+    is_proximal,
+    new_count,
+    new_mass,
+    reader,
+)
 from skreg._prox import as_scalar
-from skreg.penalties import L2, Penalty
+from skreg.penalties import Penalty
 
-__all__ = ["ProximalAdam", "ProximalSGD", "optimality_residual"]
+__all__ = ["PENALTY_METHODS", "ProximalAdam", "ProximalSGD", "optimality_residual"]
 
 # Private to torch, public only as a whole optimizer that would know nothing of a penalty.
 _FUSED_ADAM = getattr(torch, "_fused_adam_", None)
@@ -55,216 +64,13 @@ _FUSED_ADAM = getattr(torch, "_fused_adam_", None)
 # A tensor, since torch turns a number into one anew in every operation.
 _ONE = torch.ones(())
 
-#: A parameter, and the group whose settings move it.
-Move = tuple[Tensor, dict[str, Any]]
-
-PENALTY_METHODS = ("proximal", "subgradient", "decoupled")
-
-
-def along_members(values: float | Tensor, parameter: Tensor) -> Any:
-    """Return a setting shaped to act along the members of `parameter`, if there is one each.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.optim import along_members
-    >>> along_members(torch.tensor([0.1, 0.2]), torch.zeros(2, 5)).shape
-    torch.Size([2, 1])
-    >>> along_members(0.1, torch.zeros(2, 5))
-    0.1
-    """
-    if isinstance(values, Tensor) and values.ndim:
-        return values.reshape(-1, *[1] * (parameter.ndim - 1))
-    return values
-
-
-def _pick_members(value: Any, members: Sequence[int], n_members: int) -> Any:
-    """Copy what `value` holds of some members; all of it if it has no axis of members."""
-    if not isinstance(value, Tensor):
-        return value
-    if value.ndim == 0 or len(value) != n_members:
-        return value.clone()
-    return value[list(members)]
-
-
-class _PenalizedOptimizer(Optimizer):
-    """A gradient step of some kind, and a penalty that enters it by one of three ways.
-
-    A subclass gives `_gradient_step`, which moves the parameter, and `_proximal_step`, whose
-    step is what a constant gradient has been multiplied by on its way to the weight.
-    """
-
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        method = defaults["penalty_method"]
-        if method not in PENALTY_METHODS:
-            raise ValueError(
-                f"penalty_method must be one of {PENALTY_METHODS}, got {method!r}."
-            )
-        super().__init__(params, defaults)
-        self._scratch: dict[Tensor, tuple[Tensor, Tensor]] = {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._scratch = {}
-
-    def _scratch_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
-        """Memory to compute in, kept from step to step.
-
-        The system hands out new memory page by page, and for large weights takes several
-        times as long over it as the arithmetic takes.
-        """
-        scratch = self._scratch.get(parameter)
-        if scratch is None:
-            own = parameter.detach()
-            scratch = self._scratch[parameter] = torch.empty_like(own), torch.empty_like(own)
-        return scratch
-
-    def free_scratch(self) -> None:
-        """Let go of the memory that only steps need; they take it anew."""
-        self._scratch.clear()
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        penalty = group["penalty"]
-        if penalty is not None and not isinstance(penalty, Penalty):
-            raise TypeError(
-                f"penalty must be a skreg.penalties.Penalty or None, got {penalty!r}."
-            )
-        if penalty is not None:
-            penalty.check()
-        if group["penalty_method"] == "decoupled" and not isinstance(penalty, L2 | None):
-            raise ValueError(
-                f"penalty_method='decoupled' scales the weights by 1 − lr·alpha, which is an "
-                f"L2 penalty only, got {penalty}. Use penalty_method='proximal'."
-            )
-
-    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
-        """Exchange the penalty of a parameter group; the state goes on."""
-        group["penalty"] = penalty
-
-    # A penalty is configuration, like the network's architecture, and not state: without it
-    # a state dict holds tensors and numbers alone and loads with weights_only=True.
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        for group in state["param_groups"]:
-            del group["penalty"]
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        groups = [
-            {**saved, "penalty": own["penalty"]}
-            for saved, own in zip(state_dict["param_groups"], self.param_groups, strict=True)
-        ]
-        super().load_state_dict({**state_dict, "param_groups": groups})
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step: gradient and penalty.
-
-        Parameters
-        ----------
-        closure : callable, default=None
-            Reevaluates the model and returns the loss, as torch's optimizers take it. The
-            loss is the data loss alone: the penalty is the optimizer's business.
-
-        Returns
-        -------
-        float or None
-            What `closure` returned.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        self.take_step()
-        return loss
-
-    def take_step(self) -> None:
-        """Do what :meth:`step` does, without the hooks and profiling torch puts around it.
-
-        To be called where no gradients are recorded (``torch.no_grad``).
-        """
-        self.plan_steps()()
-
-    def plan_steps(self) -> Callable[[], None]:
-        """Return :meth:`take_step` with what it looks up looked up.
-
-        It is good for as long as the settings stay the same and gradients are written to the
-        memory in which they are now: an epoch of :class:`~skreg._loop.Loop`.
-        """
-        return self._plan_moves(self._moves())
-
-    def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
-        def take_step() -> None:
-            for parameter, group in moves:
-                self._gradient_step(parameter, self._gradient(parameter, group), group)
-                if _is_proximal(group):
-                    self._proximal_step(parameter, group)
-
-        return take_step
-
-    def _moves(self) -> list[Move]:
-        return [
-            (parameter, group)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
-
-    def _gradient(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """The gradient, with what a penalty adds to it where that is its way."""
-        gradient: Any = parameter.grad
-        penalty: Penalty | None = group["penalty"]
-        if penalty is not None and group["penalty_method"] == "subgradient":
-            return gradient + penalty.subgradient(parameter)
-        if penalty is not None and group["penalty_method"] == "decoupled":
-            # lr·α·w, with w before the gradient step, as AdamW takes it.
-            lr = along_members(group["lr"], parameter)
-            parameter.sub_(lr * penalty.subgradient(parameter))
-        return gradient
-
-    @torch.no_grad()
-    def copy_members(self, source: Any, members: Sequence[int]) -> None:
-        """Take over the state of some members of another optimizer of the same kind.
-
-        The parameters of both are stacks; member i here goes on where `members[i]` stands
-        there. What all members share, like Adam's count of steps, is copied as it is.
-        """
-        self.state.clear()
-        for group, other in zip(self.param_groups, source.param_groups, strict=True):
-            for own, theirs in zip(group["params"], other["params"], strict=True):
-                if theirs in source.state:
-                    self.state[own] = {
-                        name: _pick_members(value, members, len(theirs))
-                        for name, value in source.state[theirs].items()
-                    }
-
-    @abstractmethod
-    def _gradient_step(
-        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
-    ) -> None:
-        """Move the parameter."""
-
-    @abstractmethod
-    def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        """Apply the prox in the metric of the last gradient step."""
-
-
-def _is_proximal(group: dict[str, Any]) -> bool:
-    return group["penalty"] is not None and group["penalty_method"] == "proximal"
-
 
 def _steps_by_group(group: dict[str, Any]) -> bool:
     """Whether Adam has one step for all weights of a group of the penalty's."""
-    return _is_proximal(group) and isinstance(group["penalty"], GroupPenalty)
+    return is_proximal(group) and isinstance(group["penalty"], GroupPenalty)
 
 
-class ProximalSGD(_PenalizedOptimizer):
+class ProximalSGD(PenalizedOptimizer):
     r"""Proximal stochastic gradient descent, with momentum.
 
     Takes the place of ``torch.optim.SGD`` and follows it to the bit where there is no
@@ -288,6 +94,9 @@ class ProximalSGD(_PenalizedOptimizer):
     penalty_method : {"proximal", "subgradient", "decoupled"}, default="proximal"
         Proximal step after the gradient step; subgradient added to the gradient; or weights
         scaled by 1 − lr·alpha, for L2 alone.
+    capturable : bool, default=False
+        Whether steps can be recorded in a CUDA graph, as in ``torch.optim``: counts are kept
+        on the device. Without a graph such steps are slower.
 
     References
     ----------
@@ -317,6 +126,7 @@ class ProximalSGD(_PenalizedOptimizer):
         *,
         penalty: Penalty | None = None,
         penalty_method: str = "proximal",
+        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -324,6 +134,7 @@ class ProximalSGD(_PenalizedOptimizer):
             "nesterov": nesterov,
             "penalty": penalty,
             "penalty_method": penalty_method,
+            "capturable": capturable,
         }
         super().__init__(params, defaults)
 
@@ -335,16 +146,23 @@ class ProximalSGD(_PenalizedOptimizer):
         if not isinstance(momentum, Tensor) and momentum == 0:
             parameter.sub_(lr * gradient)
             return
-        state = self.state[parameter]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-            state["mass"] = 0.0
+        state = self.state[parameter] or self._state_of(parameter, group)
         velocity = state["momentum_buffer"].mul_(momentum).add_(gradient)
-        # What the buffer would hold had every gradient been 1.
-        state["mass"] = momentum * state["mass"] + 1.0
+        # What the buffer would hold had every gradient been 1. Tensors stay in their place.
+        mass = state["mass"]
+        mass *= momentum
+        mass += 1.0
+        state["mass"] = mass
         if group["nesterov"]:
             velocity = gradient + momentum * velocity
         parameter.sub_(lr * velocity)
+
+    def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        state, momentum = self.state[parameter], group["momentum"]
+        if not state and (isinstance(momentum, Tensor) or momentum != 0):
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+            state["mass"] = new_mass(parameter, group)
+        return state
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         lr = along_members(group["lr"], parameter)
@@ -354,7 +172,7 @@ class ProximalSGD(_PenalizedOptimizer):
         parameter.copy_(group["penalty"].prox(parameter, lr * mass))
 
 
-class ProximalAdam(_PenalizedOptimizer):
+class ProximalAdam(PenalizedOptimizer):
     r"""Proximal Adam: the prox of each weight has that weight's own effective step.
 
     Takes the place of ``torch.optim.Adam`` and follows it to rounding where there is no
@@ -380,6 +198,9 @@ class ProximalAdam(_PenalizedOptimizer):
         Proximal step after the gradient step; subgradient added to the gradient (with L2
         this is ``torch.optim.Adam(weight_decay=alpha)``); or weights scaled by
         1 − lr·alpha, for L2 alone (``torch.optim.AdamW(weight_decay=alpha)``).
+    capturable : bool, default=False
+        Whether steps can be recorded in a CUDA graph, as in ``torch.optim``: counts are kept
+        on the device. Without a graph such steps are slower.
 
     References
     ----------
@@ -409,6 +230,7 @@ class ProximalAdam(_PenalizedOptimizer):
         *,
         penalty: Penalty | None = None,
         penalty_method: str = "proximal",
+        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -416,6 +238,7 @@ class ProximalAdam(_PenalizedOptimizer):
             "eps": eps,
             "penalty": penalty,
             "penalty_method": penalty_method,
+            "capturable": capturable,
         }
         super().__init__(params, defaults)
 
@@ -423,21 +246,18 @@ class ProximalAdam(_PenalizedOptimizer):
         every_move = self._moves()
         moves = [move for move in every_move if not _steps_by_group(move[1])]
         by_group = [self._group_step(*move) for move in every_move if _steps_by_group(move[1])]
-        move_all = self._plan_moves(moves)
-
-        def take_step() -> None:
-            move_all()
-            for step in by_group:
-                step()
-
-        return take_step if by_group else move_all
+        return _one_after_the_other([self._plan_moves(moves), *by_group])
 
     def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
+        if moves and moves[0][1]["capturable"] and moves[0][1] is not moves[-1][1]:
+            # Each group has a learning rate of its own, in memory of its own.
+            runs = [list(run) for _, run in groupby(moves, key=lambda move: id(move[1]))]
+            return _one_after_the_other([self._plan_moves(run) for run in runs])
         if not moves or _FUSED_ADAM is None or not all(_alike(m, moves[0]) for m in moves):
             return super()._plan_moves(moves)
         # One pass over memory where _gradient_step has eight, one call for all parameters.
         group = moves[0][1]
-        states = [self._state_of(parameter) for parameter, _ in moves]
+        states = [self._state_of(*move) for move in moves]
         counts = [state["step"] for state in states]
         parameters, gradients = [p for p, _ in moves], [p.grad for p, _ in moves]
         moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
@@ -447,9 +267,9 @@ class ProximalAdam(_PenalizedOptimizer):
         settings |= {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
         move_all = partial(_FUSED_ADAM, **settings)
         adds_to_gradient = any(
-            own["penalty"] is not None and not _is_proximal(own) for _, own in moves
+            own["penalty"] is not None and not is_proximal(own) for _, own in moves
         )
-        proximal = [self._plan_prox(*move) for move in moves if _is_proximal(move[1])]
+        proximal = [self._plan_prox(*move) for move in moves if is_proximal(move[1])]
 
         def take_step() -> None:
             if adds_to_gradient:
@@ -465,21 +285,20 @@ class ProximalAdam(_PenalizedOptimizer):
     def _gradient_step(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> None:
-        state = self._state_of(parameter)
-        state["step"].add_(_ONE)
+        state = self._state_of(parameter, group)
+        count = state["step"].add_(_ONE)
         beta_1, beta_2 = group["betas"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(gradient, 1 - beta_1)
         square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
         metric, scale = self._plan_metric(parameter, group)()
-        correction = 1 - beta_1 ** state["step"].item()
+        correction = 1 - beta_1 ** reader(count, capturable=group["capturable"])()
         parameter.sub_(torch.div(mean, metric, out=metric).mul_(scale / correction))
 
-    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+    def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         state = self.state[parameter]
         if not state:
-            # On the host wherever the parameter is: reading it must not wait for the device.
-            state["step"] = torch.zeros(())
+            state["step"] = new_count(parameter, capturable=group["capturable"])
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
@@ -496,6 +315,7 @@ class ProximalAdam(_PenalizedOptimizer):
             betas=group["betas"],
             eps=group["eps"],
             penalty=group["penalty"],
+            capturable=group["capturable"],
         )
 
     def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
@@ -534,9 +354,10 @@ class ProximalAdam(_PenalizedOptimizer):
         state, beta, eps = self.state[parameter], group["betas"][1], group["eps"]
         count, square = state["step"], state["exp_avg_sq"]
         lr = along_members(group["lr"], square)
+        read_count = reader(count, capturable=group["capturable"])
 
         def measure() -> tuple[Tensor, Any]:
-            correction = (1 - beta ** count.item()) ** 0.5
+            correction = (1 - beta ** read_count()) ** 0.5
             metric = torch.sqrt(square, out=out)
             metric.add_(as_scalar(eps * correction, metric))
             return metric, lr * correction
@@ -547,9 +368,19 @@ class ProximalAdam(_PenalizedOptimizer):
 def _alike(move: Move, other: Move) -> bool:
     """Whether torch's fused call can move both."""
     (parameter, group), (_, settings) = move, other
-    return parameter.is_cpu and (
-        isinstance(group["lr"], float)
-        and group["lr"] == settings["lr"]
-        and group["betas"] == settings["betas"]
-        and group["eps"] == settings["eps"]
-    )
+    lr = group["lr"]
+    if group["capturable"]:
+        # On CUDA it reads the rate as float32, which is too coarse for float64.
+        takes_rate = parameter.is_cpu or (parameter.is_cuda and lr.dtype == torch.float32)
+        fits = lr.ndim == 0 and lr is settings["lr"] and takes_rate
+    else:
+        fits = parameter.is_cpu and isinstance(lr, float) and lr == settings["lr"]
+    return fits and group["betas"] == settings["betas"] and group["eps"] == settings["eps"]
+
+
+def _one_after_the_other(steps: list[Callable[[], None]]) -> Callable[[], None]:
+    def take_step() -> None:
+        for step in steps:
+            step()
+
+    return take_step if len(steps) > 1 else steps[0]

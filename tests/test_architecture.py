@@ -29,8 +29,9 @@ LAYERS = [
     {"_groups", "_penalty", "losses", "_persistence"},
     {"_elementwise_penalties", "_optimality", "_support"},
     {"_group_penalties"},
-    {"_group_step"},
     {"penalties"},
+    {"_penalized_optimizer"},
+    {"_group_step"},
     {"modules", "_network"},
     {"_backprop", "optim", "_compact", "_penalized"},
     {"_passes", "_fista"},
@@ -94,7 +95,7 @@ def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
     for module in (
         *("_prox", "_groups", "_penalty", "_elementwise_penalties", "_group_penalties"),
-        *("_group_step", "_optimality"),
+        *("_group_step", "_optimality", "_penalized_optimizer"),
         *("penalties", "losses", "modules", "optim"),
     ):
         roots = {name.split(".")[0] for name in imports_of(module)}
@@ -126,6 +127,7 @@ def test_every_module_is_tested(module):
         "_group_step": ["test_optim.py", "test_group_penalties.py"],
         "_optimality": ["test_optim.py"],
         "_pilot": ["test_adaptive.py"],
+        "_penalized_optimizer": ["test_optim.py"],
         "_penalty": ["test_penalties.py"],
         "_elementwise_penalties": ["test_penalties.py"],
         "_fitted": ["test_estimators.py"],
