@@ -24,6 +24,6 @@ def move(module: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> No
     module.to(device)
     for state in optimizer.state.values():
         for key, value in state.items():
-            # Adam's step count stays on the host, where reading it waits for nothing.
-            if isinstance(value, Tensor) and key != "step":
+            # A count of steps that is on the host stays there: reading it waits for nothing.
+            if isinstance(value, Tensor) and (key != "step" or not value.is_cpu):
                 state[key] = value.to(device)

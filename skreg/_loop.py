@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skreg._backprop import Backprop
+from skreg._cuda_graph import GraphedSteps
 from skreg._data import Shuffler, TensorData, cut
 from skreg._fista import FISTA
 from skreg._passes import mean_losses, mean_losses_and_gradients, sum_of_losses
@@ -70,6 +71,7 @@ class Loop:
     scores_: list[np.ndarray]
     _generators: list[torch.Generator]
     _backprop: Backprop | None
+    _graphed: GraphedSteps | None = None
 
     notify: Callable[..., Any]
     listens_to_batches: Callable[[], bool]
@@ -163,8 +165,9 @@ class Loop:
     def prepare_steps(self) -> None:
         """Choose how an epoch is trained: a whole-batch step, or batches by hand or autograd.
 
-        By hand wherever that is possible. Dropout and callbacks that want to see each batch
-        take autograd's way; in a whole-batch step there are no batches to see.
+        By hand wherever that is possible, and on CUDA as a graph that is recorded once.
+        Dropout and callbacks that want to see each batch take autograd's way; in a whole-batch
+        step there are no batches to see.
         """
         self._train_epoch: Callable[[], Tensor]
         whole_batch = isinstance(self.optimizer_, FISTA)
@@ -176,6 +179,8 @@ class Loop:
             self._train_epoch = self._fista_step
         else:
             self._train_epoch = self._by_hand_epoch
+            if not self.callbacks_ and GraphedSteps.suit(self.module_.weight, self.optimizer_):
+                self._graphed = GraphedSteps(self._backprop)
 
     def run_epoch(self) -> tuple[np.ndarray, np.ndarray]:
         """Train for an epoch and record it.
@@ -239,6 +244,9 @@ class Loop:
     def let_go(self) -> None:
         """Free what only training needs."""
         self._backprop = None
+        if self._graphed is not None:
+            self._graphed.end()
+            self._graphed = None
         self.optimizer_.zero_grad(set_to_none=True)
         if not isinstance(self.optimizer_, FISTA):
             self.optimizer_.free_scratch()
@@ -304,10 +312,13 @@ class Loop:
         backprop, batch_size = self._backprop, self.batch_size
         assert backprop is not None
         backprop.attach()
-        # Schedulers hook into `step`; where nobody listens it is left out, with the
-        # profiler range that torch opens around it.
-        optimizer = self.optimizer_
-        take_step = optimizer.step if self.callbacks_ else optimizer.plan_steps()
+        optimizer, graphed = self.optimizer_, self._graphed
+        if graphed is not None:
+            graphed.begin_epoch(optimizer)
+        else:
+            # Schedulers hook into `step`; where nobody listens it is left out, with the
+            # profiler range that torch opens around it.
+            take_step = optimizer.step if self.callbacks_ else optimizer.plan_steps()
         total = torch.zeros(())
         n_outputs = self.module_.n_members * self.module_.n_outputs
         for block in self._train.blocks(batch_size, self._orders(), numbers_per_row=n_outputs):
@@ -316,8 +327,11 @@ class Loop:
             for batch, outputs in zip(
                 cut(block, batch_size), raw.split(batch_size, 1), strict=True
             ):
-                backprop(*batch, outputs)
-                take_step()
+                if graphed is not None:
+                    graphed(*batch, outputs)
+                else:
+                    backprop(*batch, outputs)
+                    take_step()
             # Of all batches at once: as many calls as for one.
             total = total + sum_of_losses(self.criterion_, raw, y, sample_weight)
         return total / len(self._train)

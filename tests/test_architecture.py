@@ -34,7 +34,7 @@ LAYERS = [
     {"_group_step"},
     {"modules", "_network"},
     {"_backprop", "optim", "_compact", "_penalized"},
-    {"_passes", "_fista"},
+    {"_passes", "_fista", "_cuda_graph"},
     {"_loop", "_plain"},
     {"net"},
     {"_compact_mixin", "_stack", "_pilot", "_module_net", "_snapshot"},
