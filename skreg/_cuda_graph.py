@@ -202,9 +202,7 @@ class GraphedSteps:
         raw = self._backprop.new_outputs(X)
         known.inputs, known.raw = [X, y, sample_weight], raw
         try:
-            known.replay = self._recorder.record(
-                lambda: self._eager(X, y, sample_weight, raw)
-            )
+            known.replay = self._recorder.record(lambda: self._eager(X, y, sample_weight, raw))
         except RuntimeError as error:
             self._give_up(str(error).partition("\n")[0])
 

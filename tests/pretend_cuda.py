@@ -95,10 +95,10 @@ class Machine:
     def _check(self, func, args, flat, kwargs):
         packet, tensors = func.overloadpacket, [x for x in flat if isinstance(x, Tensor)]
         on_host = [x for x in tensors if not isinstance(x, OnDevice)]
-        masks = packet in (aten.index, aten.index_put_) and any(
-            x.dtype == torch.bool for x in tree_flatten(args[1])[0] if isinstance(x, Tensor)
-        )
-        if packet in READS or masks or (packet is aten.copy_ and on_host):
+        indices = _tensors(args[1]) if packet in (aten.index, aten.index_put_) else []
+        counted = any(x.dtype == torch.bool for x in indices)
+        moved = on_host if packet in (aten.index, aten.index_put_, aten.copy_) else []
+        if packet in READS or counted or moved:
             self.wait(func)
         elif any(x.ndim for x in on_host) or (on_host and packet not in TAKE_NUMBERS):
             raise RuntimeError(f"{func}: expected all tensors to be on the same device")
@@ -158,8 +158,9 @@ class Recording:
         with torch.no_grad():
             for func, args, kwargs, places in self._calls:
                 result = func(*args, **kwargs)
-                for place, value in zip(places, _tensors(result) if places else [], strict=True):
-                    place.copy_(value)
+                if places:
+                    for place, value in zip(places, _tensors(result), strict=True):
+                        place.copy_(value)
 
 
 def _tensors(tree):
@@ -215,6 +216,8 @@ class PretendCuda(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is Tensor.cpu:
             return machine.to_host(args[0]) if isinstance(args[0], OnDevice) else args[0]
+        if func is Tensor.tolist and isinstance(args[0], OnDevice):
+            return machine.to_host(args[0]).tolist()
         if func is Tensor.numpy and isinstance(args[0], OnDevice):
             raise TypeError("can't convert cuda tensor to numpy. Use Tensor.cpu() first")
         if func is Tensor.to:
@@ -242,6 +245,9 @@ def _to(tensor, *args, **kwargs):
 def pretend_cuda(monkeypatch, *, n_eager=2):
     """Fits with ``device="cuda"`` train on it; steps are recorded after `n_eager`."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    # A tensor that wraps another cannot be made in inference mode.
+    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**33, 2**33))
     monkeypatch.setattr("skreg._cuda_graph.CudaRecorder", PretendRecorder)
     monkeypatch.setattr("skreg._cuda_graph.GraphedSteps.n_eager", n_eager)
     for name in ("n_recorded", "n_replayed", "n_failed"):
