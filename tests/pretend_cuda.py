@@ -53,6 +53,10 @@ class OnDevice(Tensor):
     def __repr__(self):
         return f"OnDevice({self.memory!r})"
 
+    def __reduce_ex__(self, protocol):
+        # As what a file on its way to a CPU holds.
+        return machine.to_host(self).__reduce_ex__(protocol)
+
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         return machine.launch(func, args, kwargs or {})
