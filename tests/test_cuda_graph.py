@@ -6,6 +6,8 @@ there is a GPU.
 """
 
 import pickle
+import warnings
+from unittest.mock import MagicMock, Mock, create_autospec
 
 import hypothesis.strategies as st
 import numpy as np
@@ -17,6 +19,8 @@ from pretend_cuda import OnDevice, PretendCuda, PretendRecorder, machine, preten
 from sklearn.exceptions import ConvergenceWarning
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
+from skreg._cuda_graph import CudaRecorder
+from skreg._data import TensorData
 from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.penalties import L1, PENALTIES, GroupLasso
 
@@ -221,6 +225,23 @@ def test_other_penalties_are_recorded_anew_and_other_epochs_are_not(replays):
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_penalty_exchanged_between_epochs_is_recorded_anew(replays, solver):
+    def train(device):
+        net = fit(device, penalty=L1(), solver=solver).net_
+        net.begin(TensorData(X, Y[:, None]), None)
+        for penalty in (L1(0.01), L1(0.3), None):
+            net.set_penalty(penalty)
+            for _ in range(3):
+                net.run_epoch()
+        net.end()
+        return net.module_.weight.detach().cpu().numpy()
+
+    on_device = train("cuda")
+    assert replays.n_recorded == 8
+    assert_allclose(on_device, train("cpu"), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_what_was_trained_there_goes_on_where_there_is_none(replays, solver):
     model = fit("cuda", penalty="l1", solver=solver)
     saved = pickle.dumps(model)
@@ -311,6 +332,59 @@ class TestWhatCannotBeRecorded:
     def test_on_a_cpu_nothing_is_recorded(self, replays):
         fit("cpu")
         assert replays.n_recorded == 0
+
+
+class TestCudaRecorder:
+    """That torch.cuda is called by its signatures, and is left as it was found."""
+
+    @pytest.fixture
+    def cuda(self, monkeypatch):
+        names = ("graph", "stream", "set_stream", "device", "set_sync_debug_mode", "CUDAGraph")
+        cuda = Mock()
+        for name in names:
+            double = create_autospec(getattr(torch.cuda, name))
+            cuda.attach_mock(double, name)
+            monkeypatch.setattr(torch.cuda, name, double)
+        for name in ("stream", "device", "graph"):
+            entered = MagicMock()
+            entered.__exit__.return_value = False
+            getattr(cuda, name).side_effect = lambda *args, _it=entered, **kwargs: _it
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: cuda.aside)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: cuda.current)
+        monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 2)
+        return cuda
+
+    def test_a_step_is_rehearsed_between_what_was_launched_and_what_will_be(self, cuda):
+        def step():
+            cuda.step()
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+
+        recorder = CudaRecorder(torch.device("cuda:0"))
+        with pytest.warns(UserWarning, match="something else") as caught:
+            assert recorder.rehearse(step)
+        assert len(caught) == 1
+        assert not recorder.rehearse(cuda.step)
+        names = [call[0] for call in cuda.mock_calls]
+        order = ["aside.wait_stream", "set_sync_debug_mode", "step", "current.wait_stream"]
+        places = [names.index(name) for name in order]
+        assert places == sorted(places)
+        modes = [call.args for call in cuda.set_sync_debug_mode.mock_calls]
+        assert modes == [("warn",), (2,)] * 2
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_a_recording_that_fails_leaves_the_stream_there_was(self, cuda, fails):
+        recorder = CudaRecorder(torch.device("cuda:0"))
+        if fails:
+            cuda.step.side_effect = RuntimeError("capture")
+            with pytest.raises(RuntimeError, match="capture"):
+                recorder.record(cuda.step)
+        else:
+            replay = recorder.record(cuda.step)
+            replay()
+            assert cuda.CUDAGraph.return_value.replay.call_count == 1
+        assert cuda.step.call_count == 1
+        assert cuda.set_stream.mock_calls[-1].args == (cuda.current,)
 
 
 class TestPretendDevice:
