@@ -129,9 +129,9 @@ class GraphedSteps:
     backprop : Backprop
     """
 
-    #: A recording takes as long as a dozen steps or more, and what changes soon does not pay
-    #: it back: each step of a path exchanges the penalty, say.
-    n_eager = 10
+    #: A recording takes as long as several steps, and does not pay where what it has burnt in
+    #: changes soon: every few dozen steps along a path, which go with a penalty each.
+    n_eager = 20
 
     def __init__(self, backprop: Backprop) -> None:
         self._backprop = backprop
