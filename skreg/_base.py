@@ -30,6 +30,7 @@ from skreg._data import FitJob, Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
 from skreg._parallel import threads_worth
+from skreg._penalized_optimizer import PENALTY_METHODS
 from skreg._progress import Progress
 from skreg._resume import RESUME_CONSTRAINTS, FitKeeper
 from skreg._validation import (
@@ -44,7 +45,7 @@ from skreg._validation import (
 )
 from skreg.losses import Loss
 from skreg.net import RegularizedNet
-from skreg.optim import PENALTY_METHODS, ProximalAdam, ProximalSGD
+from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
 
 

@@ -44,7 +44,6 @@ from skreg._group_penalties import GroupPenalty
 from skreg._group_step import GroupStep
 from skreg._optimality import optimality_residual
 from skreg._penalized_optimizer import (
-    PENALTY_METHODS,
     Move,
     PenalizedOptimizer,
     along_members,
@@ -56,7 +55,7 @@ from skreg._penalized_optimizer import (
 from skreg._prox import as_scalar
 from skreg.penalties import Penalty
 
-__all__ = ["PENALTY_METHODS", "ProximalAdam", "ProximalSGD", "optimality_residual"]
+__all__ = ["ProximalAdam", "ProximalSGD", "optimality_residual"]
 
 # Private to torch, public only as a whole optimizer that would know nothing of a penalty.
 _FUSED_ADAM = getattr(torch, "_fused_adam_", None)
