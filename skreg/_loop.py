@@ -170,6 +170,7 @@ class Loop:
         step there are no batches to see.
         """
         self._train_epoch: Callable[[], Tensor]
+        self._graphed = None
         whole_batch = isinstance(self.optimizer_, FISTA)
         if (self._per_batch or self.module_.dropout) and not whole_batch:
             self._train_epoch = self._autograd_epoch
