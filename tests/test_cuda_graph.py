@@ -133,7 +133,7 @@ def test_learning_rates_that_change_are_read_by_the_same_recording(replays, solv
     assert np.abs(model.coefs_[0] - constant.coefs_[0]).max() > 1e-3
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 4), max_size=2).map(tuple),
     batch_size=st.sampled_from([20, 23, 60, 115]),

@@ -359,11 +359,17 @@ class TestCapturable:
         for own, other in zip(weights, others, strict=True):
             torch.testing.assert_close(own, other, rtol=rtol, atol=1e-14)
 
-    @every_capturable
-    @pytest.mark.parametrize("method", ["proximal", "subgradient"])
-    @pytest.mark.parametrize("penalty", [None, *PENALTIES])
-    def test_fifty_steps_are_those_of_the_host(self, make, penalty, method):
-        penalty = make_penalty(penalty, 0.05, 0.5)
+    @pytest.mark.parametrize(
+        ("kind", "penalty", "method"),
+        [
+            *((kind, penalty, "proximal") for kind in CAPTURABLE for penalty in PENALTIES),
+            *((kind, None, "proximal") for kind in CAPTURABLE),
+            *((kind, "group_scad", "subgradient") for kind in CAPTURABLE),
+            *((kind, "l2", "decoupled") for kind in CAPTURABLE),
+        ],
+    )
+    def test_fifty_steps_are_those_of_the_host(self, kind, penalty, method):
+        make, penalty = CAPTURABLE[kind], make_penalty(penalty, 0.05, 0.5)
         both = [self.make(make, penalty, capturable, method) for capturable in (False, True)]
         for weights, optimizer in both:
             self.train(weights, optimizer, 50)
