@@ -6,12 +6,17 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar
 
-import torch
 from torch import Tensor
 
+from skreg._concave import (
+    ConcaveMixin,
+    mcp_slope,
+    mcp_value,
+    scad_slope,
+    scad_value,
+)
 from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
 from skreg._prox import (
-    beside,
     divide_,
     elastic_net_prox,
     mcp_prox,
@@ -233,31 +238,22 @@ def _adapted_to(penalty: _Adaptive, pilot: Tensor | None) -> _Adaptive:
     return bound
 
 
-def mcp_value(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
-    """MCP of a magnitude: alpha·size − size²/(2 gamma) up to gamma·alpha, constant beyond."""
-    reached = torch.minimum(size, beside(gamma * alpha, size))
-    return alpha * reached - 0.5 * reached.square() / gamma
+class _Concave(ConcaveMixin, Penalty):
+    """MCP or SCAD of each weight."""
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return total(self._value_of(w.abs(), self._along_members("alpha", w)) for w in weights)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return weight.sign() * self._slope_of(
+            weight.abs(), self._along_members("alpha", weight)
+        )
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return self._prox_of(weight, step, self._along_members("alpha", weight))
 
 
-def mcp_slope(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
-    """Derivative of :func:`mcp_value` by a positive magnitude."""
-    return (alpha - size / gamma).clamp(min=0.0)
-
-
-def scad_value(size: Tensor, alpha: Any, a: Any) -> Tensor:
-    """SCAD of a magnitude: alpha·size, less what its slope has fallen by since alpha."""
-    reached = torch.minimum(size, beside(a * alpha, size))
-    past = (reached - alpha).clamp(min=0.0)
-    return alpha * reached - 0.5 * past.square() / (a - 1.0)
-
-
-def scad_slope(size: Tensor, alpha: Any, a: Any) -> Tensor:
-    """Derivative of :func:`scad_value` by a positive magnitude."""
-    falling = (a * alpha - size) / (a - 1.0)
-    return torch.minimum(falling.clamp(min=0.0), beside(alpha, size))
-
-
-class MCP(Penalty):
+class MCP(_Concave):
     r"""Minimax concave penalty: L1 near zero, flat for large weights.
 
     .. math::
@@ -273,6 +269,10 @@ class MCP(Penalty):
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
     gamma : float or array-like of shape (n_members,), default=3.0
         Where the penalty is flat, in units of alpha; above 1. Towards infinity it is L1.
+    l2_ratio : float or array-like of shape (n_members,), default=None
+        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
+        hidden layers None is what :func:`skreg.regularization_path` says.
 
     References
     ----------
@@ -289,26 +289,19 @@ class MCP(Penalty):
     tensor([[ 0.0000, -0.8333,  0.3333]])
     """
 
-    _per_member = ("alpha", "gamma")
+    _per_member = ("alpha", "gamma", "l2_ratio")
+    _curve = (mcp_value, mcp_slope, mcp_prox)
+    _bend = "gamma"
 
-    def __init__(self, alpha: Strength = None, gamma: Strength = 3.0) -> None:
+    def __init__(
+        self, alpha: Strength = None, gamma: Strength = 3.0, l2_ratio: Strength = None
+    ) -> None:
         self.alpha = alpha
         self.gamma = gamma
-
-    def _parameters(self, weight: Tensor) -> tuple[Any, Any]:
-        return self._along_members("alpha", weight), self._along_members("gamma", weight)
-
-    def value(self, weights: Iterable[Tensor]) -> Tensor:
-        return total(mcp_value(w.abs(), *self._parameters(w)) for w in weights)
-
-    def subgradient(self, weight: Tensor) -> Tensor:
-        return weight.sign() * mcp_slope(weight.abs(), *self._parameters(weight))
-
-    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return mcp_prox(weight, step, *self._parameters(weight))
+        self.l2_ratio = l2_ratio
 
 
-class SCAD(Penalty):
+class SCAD(_Concave):
     r"""Smoothly clipped absolute deviation: L1 near zero, flat for large weights.
 
     .. math::
@@ -323,6 +316,10 @@ class SCAD(Penalty):
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
     a : float or array-like of shape (n_members,), default=3.7
         Where the penalty is flat, in units of alpha; above 2. Towards infinity it is L1.
+    l2_ratio : float or array-like of shape (n_members,), default=None
+        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
+        hidden layers None is what :func:`skreg.regularization_path` says.
 
     References
     ----------
@@ -337,20 +334,13 @@ class SCAD(Penalty):
     tensor([[-4.0000,  0.0000,  0.5000,  2.5882]])
     """
 
-    _per_member = ("alpha", "a")
+    _per_member = ("alpha", "a", "l2_ratio")
+    _curve = (scad_value, scad_slope, scad_prox)
+    _bend = "a"
 
-    def __init__(self, alpha: Strength = None, a: Strength = 3.7) -> None:
+    def __init__(
+        self, alpha: Strength = None, a: Strength = 3.7, l2_ratio: Strength = None
+    ) -> None:
         self.alpha = alpha
         self.a = a
-
-    def _parameters(self, weight: Tensor) -> tuple[Any, Any]:
-        return self._along_members("alpha", weight), self._along_members("a", weight)
-
-    def value(self, weights: Iterable[Tensor]) -> Tensor:
-        return total(scad_value(w.abs(), *self._parameters(w)) for w in weights)
-
-    def subgradient(self, weight: Tensor) -> Tensor:
-        return weight.sign() * scad_slope(weight.abs(), *self._parameters(weight))
-
-    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return scad_prox(weight, step, *self._parameters(weight))
+        self.l2_ratio = l2_ratio

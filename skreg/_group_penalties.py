@@ -23,7 +23,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from skreg._elementwise_penalties import L1, mcp_slope, mcp_value, scad_slope, scad_value
+from skreg._concave import (
+    ConcaveMixin,
+    mcp_slope,
+    mcp_value,
+    scad_slope,
+    scad_value,
+)
+from skreg._elementwise_penalties import L1
 from skreg._groups import (
     GroupLayout,
     GroupView,
@@ -329,7 +336,20 @@ class SparseGroupLasso(GroupLasso):
         super().prox_by_group_(grouped, step, strengths)
 
 
-class GroupMCP(GroupPenalty):
+class _GroupConcave(ConcaveMixin, GroupPenalty):
+    """MCP or SCAD of the norm of each group."""
+
+    def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
+        return self._value_of(norms, strengths)
+
+    def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
+        return self._slope_of(norms, strengths)
+
+    def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
+        return self._prox_of(norms, step, strengths)
+
+
+class GroupMCP(_GroupConcave):
     r"""Group MCP: the minimax concave penalty on the norm of each group.
 
     With :math:`λ_g = α\sqrt{|g|}` the penalty of a group is :math:`λ_g‖w_g‖ -
@@ -343,6 +363,10 @@ class GroupMCP(GroupPenalty):
     gamma : float or array-like of shape (n_members,), default=3.0
         Where the penalty is flat, in units of :math:`λ_g`; above 1. Towards infinity it is
         the group lasso.
+    l2_ratio : float or array-like of shape (n_members,), default=None
+        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
+        hidden layers None is what :func:`skreg.regularization_path` says.
     groups : sequence, default=None
         Features that stay or go together, as in :class:`GroupLasso`.
 
@@ -362,29 +386,24 @@ class GroupMCP(GroupPenalty):
              [0., 0.]]])
     """
 
-    _per_member = ("alpha", "gamma")
+    _per_member = ("alpha", "gamma", "l2_ratio")
+    _curve = (mcp_value, mcp_slope, mcp_prox_of_size)
+    _bend = "gamma"
 
     def __init__(
         self,
         alpha: Strength = None,
         gamma: Strength = 3.0,
+        l2_ratio: Strength = None,
         groups: Sequence | None = None,
     ) -> None:
         self.alpha = alpha
         self.gamma = gamma
+        self.l2_ratio = l2_ratio
         self.groups = groups
 
-    def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return mcp_value(norms, strengths, self._along_members("gamma", norms))
 
-    def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return mcp_slope(norms, strengths, self._along_members("gamma", norms))
-
-    def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
-        return mcp_prox_of_size(norms, step, strengths, self._along_members("gamma", norms))
-
-
-class GroupSCAD(GroupPenalty):
+class GroupSCAD(_GroupConcave):
     r"""Group SCAD: the smoothly clipped absolute deviation on the norm of each group.
 
     With :math:`λ_g = α\sqrt{|g|}` the penalty of a group is :math:`λ_g‖w_g‖` up to the norm
@@ -397,6 +416,10 @@ class GroupSCAD(GroupPenalty):
     a : float or array-like of shape (n_members,), default=3.7
         Where the penalty is flat, in units of :math:`λ_g`; above 2. Towards infinity it is
         the group lasso.
+    l2_ratio : float or array-like of shape (n_members,), default=None
+        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
+        hidden layers None is what :func:`skreg.regularization_path` says.
     groups : sequence, default=None
         Features that stay or go together, as in :class:`GroupLasso`.
 
@@ -416,23 +439,18 @@ class GroupSCAD(GroupPenalty):
              [0., 0.]]])
     """
 
-    _per_member = ("alpha", "a")
+    _per_member = ("alpha", "a", "l2_ratio")
+    _curve = (scad_value, scad_slope, scad_prox)
+    _bend = "a"
 
     def __init__(
         self,
         alpha: Strength = None,
         a: Strength = 3.7,
+        l2_ratio: Strength = None,
         groups: Sequence | None = None,
     ) -> None:
         self.alpha = alpha
         self.a = a
+        self.l2_ratio = l2_ratio
         self.groups = groups
-
-    def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return scad_value(norms, strengths, self._along_members("a", norms))
-
-    def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return scad_slope(norms, strengths, self._along_members("a", norms))
-
-    def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
-        return scad_prox(norms, step, strengths, self._along_members("a", norms))

@@ -28,6 +28,7 @@ Strength = float | Sequence[float] | np.ndarray | Tensor | None
 _RANGES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "alpha": (lambda v: v >= 0, "finite and at least 0"),
     "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
+    "l2_ratio": (lambda v: v >= 0, "finite and at least 0"),
     "gamma": (lambda v: v > 1, "finite and above 1"),
     "a": (lambda v: v > 2, "finite and above 2"),
 }

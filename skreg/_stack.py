@@ -183,6 +183,8 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
     for name in joined._per_member if joined else ():
         values = [getattr(net.penalty, name, None) for net in nets]
         if len(set(values)) > 1:
+            # An l2_ratio of None is none.
+            values = [0.0 if value is None else value for value in values]
             setattr(joined, name, nets[0].module_.weight.new_tensor(values))
     pilots = [net.penalty._pilots for net in nets if net.penalty is not None]
     if joined is not None and joined._pilots is not None:

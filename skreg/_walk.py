@@ -17,6 +17,11 @@ convex and becomes what it is as features go: its gamma is multiplied by
 (features · 10 / rows)^1.5, where that is above 1 (graduated non-convexity: Blake & Zisserman,
 "Visual Reconstruction"). Rows that are the same count once, so that a weight of 2 is the row
 twice. Where that many features are left a step also grows after one that took few.
+
+Nor does such a penalty shrink what it keeps, and a network that nothing shrinks fits the noise
+of its rows to the end: held-out scores then say little about which features it should have. So
+it has an L2 penalty beside it (the Mnet: Huang, Breheny, Lee, Ma & Zhang, "The Mnet method for
+variable selection", 2016) of 0.3·alpha, and with many features to a row of up to alpha.
 """
 
 from __future__ import annotations
@@ -55,6 +60,8 @@ _RETRIES = 2.0
 _CONVEXITY = ("gamma", "a")
 _ROWS_PER_FEATURE = 10.0
 _CROWD_POWER = 1.5
+# Multiples of alpha.
+_L2_RATIO, _LARGEST_L2_RATIO = 0.3, 1.0
 # Rows that are compared at a time.
 _ROWS_AT_ONCE = 256
 
@@ -141,10 +148,13 @@ class Walk:
         self.net = net = network.net
         self.longest_stay = longest_stay
         self._max_iter = max_iter
+        own = {}
+        if network.counts_features and not network.is_linear:
+            own = {n: getattr(net.penalty, n) for n in _CONVEXITY if hasattr(net.penalty, n)}
+        self._sets_l2 = bool(own) and getattr(net.penalty, "l2_ratio", 0.0) is None
         self._own_convexity = {
-            name: np.broadcast_to(getattr(net.penalty, name), self.n_members).astype(float)
-            for name in _CONVEXITY
-            if hasattr(net.penalty, name) and network.counts_features and not network.is_linear
+            name: np.broadcast_to(value, self.n_members).astype(float)
+            for name, value in own.items()
         }
         # As many as leave a penalty as it is are as good as all.
         self._n_rows = distinct_rows(rows, int(_ROWS_PER_FEATURE * rows.n_features))
@@ -189,8 +199,11 @@ class Walk:
 
     def _convexity(self) -> dict[str, np.ndarray]:
         """What makes each member's penalty more or less convex, where it has such a thing."""
-        factor = self.crowd(self.selected().sum(1)) ** _CROWD_POWER
-        return {name: value * factor for name, value in self._own_convexity.items()}
+        crowd = self.crowd(self.selected().sum(1))
+        values = {n: v * crowd**_CROWD_POWER for n, v in self._own_convexity.items()}
+        if self._sets_l2:
+            values["l2_ratio"] = np.minimum(_L2_RATIO * crowd, _LARGEST_L2_RATIO)
+        return values
 
     def crowd(self, n_features: np.ndarray) -> np.ndarray:
         """How many times more features each member has than its rows can tell apart."""

@@ -27,6 +27,7 @@ LAYERS = [
     },
     {"_plot_style"},
     {"_groups", "_penalty", "losses", "_persistence"},
+    {"_concave"},
     {"_elementwise_penalties", "_optimality", "_support"},
     {"_group_penalties"},
     {"penalties"},

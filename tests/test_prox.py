@@ -8,7 +8,7 @@ from hypothesis import given
 from scipy.optimize import minimize_scalar
 from strategies import tensors
 
-from skreg._elementwise_penalties import mcp_value, scad_value
+from skreg._concave import mcp_value, scad_value
 from skreg._prox import elastic_net_prox, mcp_prox, scad_prox, shrink, soft_threshold
 
 strengths = tensors(shape=(2, 3), min_value=0.0, max_value=20.0)

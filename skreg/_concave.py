@@ -1,0 +1,85 @@
+"""What MCP and SCAD are of one number, and what their elementwise and group forms share.
+
+Both rise like L1 near zero, and their slope falls to 0 for large weights: what stays is not
+shrunk. A network that is not shrunk fits the noise of its rows with whatever features it keeps.
+So an L2 penalty may stand beside them, in proportion to alpha, which shrinks what stays
+without choosing among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skreg._penalty import Strength
+from skreg._prox import beside
+
+__all__ = ["ConcaveMixin", "mcp_slope", "mcp_value", "scad_slope", "scad_value"]
+
+
+def mcp_value(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
+    """MCP of a magnitude: alpha·size − size²/(2 gamma) up to gamma·alpha, constant beyond."""
+    reached = torch.minimum(size, beside(gamma * alpha, size))
+    return alpha * reached - 0.5 * reached.square() / gamma
+
+
+def mcp_slope(size: Tensor, alpha: Any, gamma: Any) -> Tensor:
+    """Derivative of :func:`mcp_value` by a positive magnitude."""
+    return (alpha - size / gamma).clamp(min=0.0)
+
+
+def scad_value(size: Tensor, alpha: Any, a: Any) -> Tensor:
+    """SCAD of a magnitude: alpha·size, less what its slope has fallen by since alpha."""
+    reached = torch.minimum(size, beside(a * alpha, size))
+    past = (reached - alpha).clamp(min=0.0)
+    return alpha * reached - 0.5 * past.square() / (a - 1.0)
+
+
+def scad_slope(size: Tensor, alpha: Any, a: Any) -> Tensor:
+    """Derivative of :func:`scad_value` by a positive magnitude."""
+    falling = (a * alpha - size) / (a - 1.0)
+    return torch.minimum(falling.clamp(min=0.0), beside(alpha, size))
+
+
+class ConcaveMixin:
+    """A penalty of MCP or SCAD, of weights or of norms, with L2 beside it.
+
+    A subclass says which in two attributes.
+    """
+
+    l2_ratio: Strength
+
+    #: Value, slope and proximal operator of a magnitude.
+    _curve: ClassVar[tuple[Callable[..., Tensor], Callable[..., Tensor], Callable[..., Tensor]]]
+    #: The parameter of these that says where the slope is 0.
+    _bend: ClassVar[str]
+
+    _along_members: Callable[[str, Tensor], Any]
+
+    def _l2(self, like: Tensor) -> Any:
+        """Strength of L2, broadcastable to `like`."""
+        if self.l2_ratio is None:
+            return 0.0
+        return self._along_members("alpha", like) * self._along_members("l2_ratio", like)
+
+    def _value_of(self, size: Tensor, strength: Any) -> Tensor:
+        value = self._curve[0](size, strength, self._along_members(self._bend, size))
+        return value + 0.5 * self._l2(size) * size.square()
+
+    def _slope_of(self, size: Tensor, strength: Any) -> Tensor:
+        slope = self._curve[1](size, strength, self._along_members(self._bend, size))
+        return slope + self._l2(size) * size
+
+    def _prox_of(self, point: Tensor, step: float | Tensor, strength: Any) -> Tensor:
+        """The proximal operator; with L2 it is that without, of a nearer point and step.
+
+        ½(w − x)²/s + ½λw² is ½(w − x/c)²·c/s with c = 1 + sλ, but for a constant.
+        """
+        l2 = self._l2(point)
+        if isinstance(l2, Tensor) or l2 != 0:
+            nearer = 1.0 + step * l2
+            point, step = point / nearer, step / nearer
+        return self._curve[2](point, step, strength, self._along_members(self._bend, point))
