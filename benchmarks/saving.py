@@ -51,7 +51,7 @@ def machine():
 
 @contextlib.contextmanager
 def report(script, title, *, save):
-    """Print as usual in here; with `save`, put it all in the script's section of the page."""
+    """Print as usual in here; with `save`, put it all in a section of the page."""
     tee = _Tee(sys.stdout)
     with contextlib.redirect_stdout(tee):
         yield
@@ -62,5 +62,5 @@ def report(script, title, *, save):
     section = f"## {title}\n\n`benchmarks/{name}` on {machine()}:\n\n```text\n{text}\n```\n"
     page = PAGE.read_text() if PAGE.exists() else INTRODUCTION
     head, *sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    others = [s for s in sections if f"`benchmarks/{name}`" not in s]
+    others = [s for s in sections if not s.startswith(f"## {title}\n")]
     PAGE.write_text("\n".join(part.strip("\n") + "\n" for part in [head, *others, section]))

@@ -113,7 +113,8 @@ class RegularizationPath:
         estimator : estimator of the class that the path was made of
             Its `alpha` is the path's (in a refitted path its penalty is None), and its loss
             curves are the path's up to here. Where the path had made a non-convex penalty
-            more convex, its penalty is an object that says so. It is independent of the path.
+            more convex, or put L2 beside it, its penalty is an object that says so. It is
+            independent of the path.
         """
         number = range(len(self))[index]
         step = self._steps[number]
@@ -164,8 +165,11 @@ def regularization_path(
     A penalty that is not convex begins nearly convex where there are many features to a row:
     with hidden layers its `gamma` (of SCAD, `a`) is multiplied by
     (10 · n_features / n_rows)**1.5 where that is above 1, and falls as features go. n_rows are
-    the rows that differ, so that a weight of 2 is the row twice. A dict of penalties, or a
-    module whose units are counted (below), keeps its `gamma`.
+    the rows that differ, so that a weight of 2 is the row twice. Nor does such a penalty shrink
+    what it keeps, which then fits the noise of the rows: with hidden layers, where its
+    `l2_ratio` is None, it has L2 beside it, of 0.3 · alpha, and with many features to a row
+    of 0.3 · alpha · 10 · n_features / n_rows, up to alpha. A dict of penalties, or a module
+    whose units are counted (below), keeps its `gamma` and its `l2_ratio`.
 
     Parameters
     ----------
@@ -222,8 +226,9 @@ def regularization_path(
     References
     ----------
     Friedman, Hastie & Tibshirani, "Regularization paths for generalized linear models via
-    coordinate descent", 2010 (warm starts, eps). Lemhadri, Ruan, Abraham & Tibshirani,
-    "LassoNet: a neural network with feature sparsity", 2021 (dense to sparse).
+    coordinate descent", 2010 (warm starts, eps). Huang, Breheny, Lee, Ma & Zhang, "The Mnet
+    method for variable selection", 2016 (MCP with L2 beside it). Lemhadri, Ruan, Abraham &
+    Tibshirani, "LassoNet: a neural network with feature sparsity", 2021 (dense to sparse).
 
     Examples
     --------

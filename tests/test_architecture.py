@@ -141,6 +141,7 @@ def test_every_module_is_tested(module):
         "_net_regressor": ["test_nets.py"],
         "_network": ["test_nets.py"],
         "_penalized": ["test_nets.py"],
+        "_concave": ["test_penalties.py", "test_group_penalties.py"],
         "_fista": ["test_optim.py"],
         "_backprop": ["test_modules.py"],
         "_compact_mixin": ["test_compact.py"],

@@ -35,6 +35,8 @@ KINDS = {
     "sparse_group_lasso": lambda alpha: SparseGroupLasso(alpha, l1_ratio=0.3),
     "group_mcp": lambda alpha: GroupMCP(alpha, gamma=2.5),
     "group_scad": lambda alpha: GroupSCAD(alpha, a=3.0),
+    "group_mcp_l2": lambda alpha: GroupMCP(alpha, gamma=2.5, l2_ratio=0.4),
+    "group_scad_l2": lambda alpha: GroupSCAD(alpha, a=3.0, l2_ratio=0.4),
 }
 # What each is where all groups have one weight.
 OF_SINGLETONS = {
@@ -42,6 +44,8 @@ OF_SINGLETONS = {
     "sparse_group_lasso": L1,
     "group_mcp": lambda alpha: MCP(alpha, gamma=2.5),
     "group_scad": lambda alpha: SCAD(alpha, a=3.0),
+    "group_mcp_l2": lambda alpha: MCP(alpha, gamma=2.5, l2_ratio=0.4),
+    "group_scad_l2": lambda alpha: SCAD(alpha, a=3.0, l2_ratio=0.4),
 }
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 
@@ -386,9 +390,9 @@ def test_features_and_neurons_drop_out_of_a_network(penalty, alpha, solver):
     assert model.score(X_net, y_net) > 0.8
 
 
-@pytest.mark.parametrize("penalty", KINDS)
-def test_biases_are_groups_of_one_and_left_alone_by_default(penalty):
-    settings = {"penalty": penalty, "alpha": 0.3, "learning_rate_init": 0.02, "max_iter": 60}
+@every_kind
+def test_biases_are_groups_of_one_and_left_alone_by_default(make):
+    settings = {"penalty": make(None), "alpha": 0.3, "learning_rate_init": 0.02, "max_iter": 60}
     X, y = X_net, y_net + 5
     free = RegularizedMLPRegressor((5,), random_state=0, **settings)
     bound = clone(free).set_params(penalize_bias=True)

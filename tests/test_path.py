@@ -15,7 +15,7 @@ from sklearn.preprocessing import scale
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, regularization_path
 from skreg._data import TensorData
 from skreg._walk import _allowed_drop, distinct_rows, reaching
-from skreg.penalties import GroupMCP
+from skreg.penalties import MCP, SCAD, GroupMCP, GroupSCAD
 
 
 def linear_data(n_samples=60, n_features=8, seed=0):
@@ -210,6 +210,31 @@ def test_knobs_turn():
     half = regularization_path(net(max_iter=20), X[:40], y[:40], alphas=8)
     weighted = regularization_path(net(max_iter=20), X, y, alphas=8, sample_weight=weights)
     np.testing.assert_allclose(half.alphas, weighted.alphas)
+
+
+@pytest.mark.parametrize("kind", [GroupMCP, GroupSCAD, MCP, SCAD])
+def test_a_penalty_that_is_not_convex_has_l2_beside_it(kind):
+    """0.3·alpha, and up to alpha where many features are left for a row; or what it says."""
+    X, y = kinked_data(40, 30)
+    path = regularization_path(net(max_iter=20, penalty=kind()), X, y, alphas=[0.001, 30.0])
+    penalties = [path.estimator_at(i).penalty for i in range(2)]
+    # Weights of the last step were trained under what 30 features ask for.
+    assert [penalty.l2_ratio for penalty in penalties] == [1.0, 1.0]
+    X, y = kinked_data(200, 10)
+    path = regularization_path(net(max_iter=20, penalty=kind()), X, y, alphas=[0.001])
+    assert path.estimator_at(0).penalty.l2_ratio == 0.3
+    first = path.estimator_at(0)
+    layers = [torch.tensor(coefs)[None] for coefs in first.coefs_]
+    value = clone(first.penalty).set_params(alpha=0.001).value(layers)
+    assert path.penalty[0] == pytest.approx(float(value), rel=1e-5)
+    own = regularization_path(
+        net(max_iter=20, penalty=kind(l2_ratio=0.0)), X, y, alphas=[0.001]
+    )
+    assert own.estimator_at(0).penalty.l2_ratio == 0.0
+    linear = regularization_path(
+        RegularizedMLPRegressor(penalty=kind(), **LINEAR), X, y, alphas=[0.001]
+    )
+    assert linear.estimator_at(0).penalty.l2_ratio is None
 
 
 @pytest.mark.parametrize("sparse", [False, True])

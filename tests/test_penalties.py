@@ -32,6 +32,10 @@ CONCAVE = {
     "mcp": lambda alpha: MCP(alpha=alpha, gamma=2.5),
     "scad": lambda alpha: SCAD(alpha=alpha, a=3.0),
 }
+WITH_L2 = {
+    "mcp_l2": lambda alpha: MCP(alpha=alpha, gamma=2.5, l2_ratio=0.4),
+    "scad_l2": lambda alpha: SCAD(alpha=alpha, a=3.0, l2_ratio=0.4),
+}
 # Their proximal operators, whose steps are by group, have a file of their own.
 GROUPS = {
     "group_lasso": lambda alpha: GroupLasso(alpha=alpha),
@@ -39,15 +43,20 @@ GROUPS = {
     "group_mcp": lambda alpha: GroupMCP(alpha=alpha, gamma=2.5),
     "group_scad": lambda alpha: GroupSCAD(alpha=alpha, a=3.0),
 }
-KINDS = {**CONVEX, **CONCAVE, **GROUPS}
-ELEMENTWISE = {**CONVEX, **CONCAVE}
+GROUPS_WITH_L2 = {
+    "group_mcp_l2": lambda alpha: GroupMCP(alpha=alpha, gamma=2.5, l2_ratio=0.4),
+    "group_scad_l2": lambda alpha: GroupSCAD(alpha=alpha, a=3.0, l2_ratio=0.4),
+}
+NAMED = {**CONVEX, **CONCAVE, **GROUPS}
+KINDS = {**NAMED, **WITH_L2, **GROUPS_WITH_L2}
+ELEMENTWISE = {**CONVEX, **CONCAVE, **WITH_L2}
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 every_elementwise_kind = pytest.mark.parametrize("make", ELEMENTWISE.values(), ids=ELEMENTWISE)
 every_convex_kind = pytest.mark.parametrize("make", CONVEX.values(), ids=CONVEX)
 
 
 def test_every_named_penalty_is_tested_here():
-    assert set(KINDS) == set(PENALTIES)
+    assert set(NAMED) == set(PENALTIES)
 
 
 @every_kind
@@ -133,6 +142,30 @@ def test_mcp_and_scad_become_l1_where_they_are_flat_nowhere(concave, weight, alp
     torch.testing.assert_close(
         limit.prox(weight, step), convex.prox(weight, step), atol=1e-6, rtol=0
     )
+
+
+@pytest.mark.parametrize("concave", [MCP, SCAD])
+@given(
+    weight=tensors(shape=(2, 3)),
+    step=tensors(shape=(2, 3), min_value=1e-3, max_value=5.0),
+    l2_ratio=st.floats(0, 3),
+)
+def test_with_l2_beside_them_that_is_the_elastic_net(concave, weight, step, l2_ratio):
+    penalty = concave(0.7, 1e12, l2_ratio=l2_ratio)
+    net = ElasticNet(alpha=0.7 * (1 + l2_ratio), l1_ratio=1 / (1 + l2_ratio))
+    torch.testing.assert_close(penalty.value([weight]), net.value([weight]))
+    torch.testing.assert_close(penalty.subgradient(weight), net.subgradient(weight))
+    torch.testing.assert_close(penalty.prox(weight, step), net.prox(weight, step))
+
+
+def test_l2_beside_a_concave_penalty_may_be_one_per_member():
+    weight = torch.tensor([[4.0, 0.5], [4.0, 0.5]])
+    both = MCP(alpha=1.0, l2_ratio=torch.tensor([0.0, 1.0]))
+    assert both.prox(weight, 1.0).tolist() == [[4.0, 0.0], [pytest.approx(1.8), 0.0]]
+    # γα²/2 and αr − r²/(2γ); then ½·(16 + ¼) more.
+    assert both.value([weight]).tolist() == pytest.approx([1.5 + 0.5 - 1 / 24, 10.0833333])
+    with pytest.raises(ValueError, match="l2_ratio must be finite and at least 0"):
+        MCP(alpha=1.0, l2_ratio=-1.0).check()
 
 
 @pytest.mark.parametrize("concave", [MCP, SCAD])

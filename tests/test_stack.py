@@ -13,7 +13,7 @@ import skreg._schedule
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg._schedule import Task, cut, fit_all
 from skreg._stack import joinable_key
-from skreg.penalties import L1, ElasticNet, Penalty
+from skreg.penalties import L1, MCP, ElasticNet, GroupMCP, Penalty
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
@@ -165,6 +165,15 @@ def test_members_may_differ_in_everything_that_is_promised(solver):
     )
     tasks = [Task(small(penalty="elasticnet", **s), TABLES[0], Y[FOLDS[0]]) for s in own]
     assert [len(chunk) for chunk in cut(tasks, 1)] == [4], "they were not in one stack"
+
+
+@pytest.mark.parametrize("kind", [MCP, GroupMCP])
+def test_members_may_differ_in_l2_beside_their_penalty(kind):
+    members = [
+        ({"penalty": kind(alpha=0.05, l2_ratio=l2_ratio)}, TABLES[0], Y[FOLDS[0]], None)
+        for l2_ratio in (None, 0.5, 2.0)
+    ]
+    check_stack_against_single_fits(small, members)
 
 
 def test_members_leave_when_they_are_done_and_the_rest_go_on():
