@@ -184,6 +184,25 @@ class TensorData:
         selected.stream_of = [used.index(number) for number in chosen]
         return selected
 
+    def padded(self, n_samples: int) -> TensorData:
+        """Return the same rows and some of them again, which do not count: `n_samples` in all.
+
+        So that stacks may have members of nearly as many rows each. There is one stream.
+        """
+        (stream,) = self.streams
+        n_more = n_samples - len(stream)
+        if not n_more:
+            return self
+        again = np.r_[np.arange(len(stream)), np.arange(n_more)]
+        X, y, weights = stream.pick(again, 0, n_samples)
+        weights = torch.ones(n_samples, dtype=_dtype_of(X)) if weights is None else weights
+        # Their mean is 1 as it was.
+        weights[:-n_more].mul_(n_samples / len(stream))
+        weights[-n_more:] = 0.0
+        padded = copy.copy(self)
+        padded.streams = [_Stream(X, y, weights, None)]
+        return padded
+
     def to(self, device: torch.device | str) -> TensorData:
         """Return the same with its tensors on `device`."""
         device = torch.device(device)
@@ -330,6 +349,10 @@ def cut(block: Batch, batch_size: int) -> Iterator[Batch]:
         repeat(None) if sample_weight is None else sample_weight.split(batch_size, -1),
         strict=False,
     )
+
+
+def _dtype_of(X: Any) -> torch.dtype:
+    return X.dtype if isinstance(X, Tensor) else torch.from_numpy(X.data).dtype
 
 
 def _take(part: Any, rows: slice | np.ndarray) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing
 from skreg._base import FitJob
 from skreg._base_mlp import BaseRegularizedMLP
 from skreg._data import TensorData
-from skreg._parallel import run_in_threads
+from skreg._parallel import WORTH_MORE_THREADS, run_in_threads
 from skreg._passes import raw_outputs
 from skreg._path_mlp import PathMLP, stack_of
 from skreg._stack import join, joinable_key, train_together
@@ -30,6 +30,8 @@ __all__ = ["Fold", "choose", "score_folds", "stack_walk"]
 
 # Steps of a path that are scored as one stack.
 _AT_ONCE = 16
+# Share of the rows of another fold from which on one is padded to have as many.
+_ALIKE = 0.95
 
 
 @dataclass
@@ -122,6 +124,25 @@ def train_dense_folds(folds: Sequence[Fold]) -> None:
         net.set_penalty(penalty)
 
 
+def _alike_in_size(folds: Sequence[Fold]) -> list[list[Fold]]:
+    """Groups of folds with as many rows each, padded where they have nearly as many.
+
+    Folds differ by a row where the rows cannot be divided evenly, and two stacks take twice as
+    long as one.
+    """
+    groups: list[list[Fold]] = []
+    for fold in sorted(folds, key=lambda fold: -len(fold.job.train)):
+        if not groups or len(fold.job.train) < _ALIKE * len(groups[-1][0].job.train):
+            groups.append([])
+        groups[-1].append(fold)
+        n_rows, train = len(groups[-1][0].job.train), fold.job.train
+        net = fold.template.net_
+        if net.batch_size == len(train):
+            net.batch_size = n_rows
+        fold.job = replace(fold.job, train=train.padded(n_rows))
+    return groups
+
+
 def score_folds(
     folds: Sequence[Fold],
     ratios: Sequence[RegularizedNet],
@@ -132,16 +153,17 @@ def score_folds(
 ) -> np.ndarray:
     """Walk every fold along alphas of shape (n_ratios, n_alphas), and stay as long at each.
 
+    The folds are divided among threads where their steps are large enough to gain from that.
+
     Returns
     -------
     ndarray of shape (n_ratios, n_alphas, n_folds)
     """
-    by_size: dict[int, list[Fold]] = {}
-    for fold in folds:
-        by_size.setdefault(len(fold.job.train), []).append(fold)
     parts = []
-    for group in by_size.values():
-        n_parts = min(n_threads, len(group))
+    for group in _alike_in_size(folds):
+        net, n_rows = group[0].template.net_, len(group[0].job.train)
+        in_step = net.multiplications(n_rows) * len(group) * len(ratios)
+        n_parts = max(1, min(n_threads, len(group), in_step // WORTH_MORE_THREADS))
         parts += [
             [group[i] for i in numbers]
             for numbers in np.array_split(range(len(group)), n_parts)

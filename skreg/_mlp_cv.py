@@ -75,8 +75,8 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
           standard error of the best below it: fewer features for about the same score.
 
     n_jobs : int or None, default=None
-        Threads that the folds are divided among; None is 1, -1 all cores. The result is the
-        same, to rounding.
+        Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
+        small networks stay on one, which is faster. The result is the same, to rounding.
 
     loss : str or callable, default="squared_error"
         As in the plain estimator.
@@ -287,8 +287,8 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
           standard error of the best below it: fewer features for about the same score.
 
     n_jobs : int or None, default=None
-        Threads that the folds are divided among; None is 1, -1 all cores. The result is the
-        same, to rounding.
+        Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
+        small networks stay on one, which is faster. The result is the same, to rounding.
 
     class_weight : dict, list of dict, "balanced" or None, default=None
         As in the plain estimator.

@@ -15,14 +15,14 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["Stopped", "one_thread", "run_in_threads", "threads_worth"]
+__all__ = ["WORTH_MORE_THREADS", "Stopped", "one_thread", "run_in_threads", "threads_worth"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Waking a second thread and waiting for it takes some microseconds, and milliseconds where
 # other processes want the core. A product of this many multiplications takes 0.1 ms.
-_WORTH_MORE_THREADS = 2**23
+WORTH_MORE_THREADS = 2**23
 
 _lock = threading.Lock()
 _users, _threads_before = 0, 0
@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
 @contextmanager
 def threads_worth(multiplications: int) -> Iterator[None]:
     """Compute on one thread in here if products of this size gain nothing from more."""
-    if multiplications >= _WORTH_MORE_THREADS or torch.get_num_threads() == 1:
+    if multiplications >= WORTH_MORE_THREADS or torch.get_num_threads() == 1:
         yield
     else:
         with one_thread():

@@ -27,8 +27,9 @@ variable selection", 2016) of 0.3·alpha, and with many features to a row of up 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ import torch
 from scipy.sparse import issparse
 from torch import Tensor
 
-from skreg._data import TensorData
+from skreg._data import Batch, TensorData
 from skreg._fista import FISTA
 from skreg.net import RegularizedNet
 
@@ -165,9 +166,10 @@ class Walk:
         net.begin(rows, None, keep_best=False)
         net.module_.train()
         self._convexity_now = self._convexity()
-        # All rows are one batch, and no callback or dropout asks for more.
+        # No callback or dropout asks for more than steps.
+        self._only_steps = net._train_epoch == net._by_hand_epoch and not net.callbacks_
         self._batch = None
-        if net._train_epoch == net._by_hand_epoch and net.batch_size >= len(rows):
+        if self._only_steps and net.batch_size >= len(rows):
             self._batch = next(net._train.batches(len(rows)))
 
     @property
@@ -186,7 +188,11 @@ class Walk:
             return
         n_epochs = n_spells * self._n_epochs
         if self._batch is not None:
-            self._take_steps(n_epochs, *self._batch)
+            self._take_steps(repeat(self._batch, n_epochs))
+        elif self._only_steps and self.net._graphed is None:
+            train, size, orders = self.net._train, self.net.batch_size, self.net._orders
+            epochs = (train.batches(size, orders()) for _ in range(n_epochs))
+            self._take_steps(chain.from_iterable(epochs))
         else:
             for _ in range(n_epochs):
                 self.net._train_epoch()
@@ -210,17 +216,14 @@ class Walk:
         return np.maximum(1.0, _ROWS_PER_FEATURE * n_features / self._n_rows)
 
     @torch.no_grad()
-    def _take_steps(
-        self, n_steps: int, X: Tensor, y: Tensor, sample_weight: Tensor | None
-    ) -> None:
-        """Epochs of a single batch, without what an epoch sets up and nobody reads here."""
+    def _take_steps(self, batches: Iterable[Batch]) -> None:
+        """A step per batch, without what an epoch sets up and sums up and nobody reads here."""
         backprop = self.net._backprop
         assert backprop is not None
         backprop.attach()
         take_step = self.net.optimizer_.plan_steps()
-        raw = backprop.new_outputs(X)
-        for _ in range(n_steps):
-            backprop(X, y, sample_weight, raw)
+        for batch in batches:
+            backprop(*batch)
             take_step()
 
     def selected(self) -> np.ndarray:
