@@ -26,10 +26,22 @@ from skreg._parallel import threads_worth
 from skreg._path_mlp import PathMLP
 from skreg._validation import densify, private_random_state
 from skreg._walk import follow_alphas
-from skreg.path import check_alphas, starts_dense, summarize, train_dense, visit
+from skreg.path import (
+    check_alphas,
+    set_convexity,
+    starts_dense,
+    summarize,
+    train_dense,
+    visit,
+)
 from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penalty
 
 __all__ = ["PathCV"]
+
+# Of L2 beside a penalty that is not convex, where it leaves that open. A path has a tenth of
+# it, so that small networks score as high as they can. Here one network is chosen for its
+# predictions, of whatever size, and those of noisy data take more.
+_L2_RATIO = 3.0
 
 
 def _never(estimator: PathCV) -> bool:
@@ -111,6 +123,9 @@ class PathCV(BaseRegularizedMLP):
                 f"l1_ratio is a list, but penalty={self.penalty!r} has no l1_ratio. Give one "
                 f"number, or use penalty='elasticnet' or 'sparse_group_lasso'."
             )
+        has_l2 = getattr(plain._plain_penalty(), "l2_ratio", 0.0) is not None
+        if not has_l2 and np.size(plain.hidden_layer_sizes):
+            set_convexity(plain, {"l2_ratio": _L2_RATIO})
         return plain
 
     def _fit_path(self, X: Any, y: Any, sample_weight: Any) -> None:

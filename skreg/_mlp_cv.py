@@ -50,7 +50,9 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
 
     penalty : str or Penalty, default="group_mcp"
         As in the plain estimator, without a strength of its own. It is to give exact zeros,
-        or `alphas` is to be an array.
+        or `alphas` is to be an array. One that is not convex and whose `l2_ratio` is None has
+        L2 beside it with hidden layers, of 3 · alpha: such a penalty alone does not shrink
+        what it keeps, and scores on noisy rows would say little.
 
     l1_ratio : float or array-like of float, default=0.5
         Share of L1, for the penalties that have one. Of a list the best is chosen.
@@ -262,7 +264,9 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
 
     penalty : str or Penalty, default="group_mcp"
         As in the plain estimator, without a strength of its own. It is to give exact zeros,
-        or `alphas` is to be an array.
+        or `alphas` is to be an array. One that is not convex and whose `l2_ratio` is None has
+        L2 beside it with hidden layers, of 3 · alpha: such a penalty alone does not shrink
+        what it keeps, and scores on noisy rows would say little.
 
     l1_ratio : float or array-like of float, default=0.5
         Share of L1, for the penalties that have one. Of a list the best is chosen.

@@ -31,6 +31,23 @@ def test_sample_weights_are_scaled_to_a_mean_of_one():
     assert TensorData(X, y).streams[0].sample_weight is None
 
 
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_matrix])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_rows_that_pad_a_table_do_not_count(make, weights):
+    data = TensorData(make(X), y, weights, rows=np.array([4, 0, 5]))
+    assert data.padded(3) is data
+    padded = data.padded(5)
+    assert len(padded) == 5
+    ((X_all, y_all, weight_all),) = padded.batches(5)
+    np.testing.assert_array_equal(X_all.numpy(), X[[4, 0, 5, 4, 0]])
+    np.testing.assert_array_equal(y_all.numpy(), y[[4, 0, 5, 4, 0]])
+    own = np.ones(3) if weights is None else weights[[4, 0, 5]]
+    expected = np.r_[own / own.mean() * 5 / 3, 0, 0]
+    np.testing.assert_allclose(weight_all.numpy(), expected)
+    # What was given is as it was.
+    assert data.streams[0].sample_weight is None or data.streams[0].sample_weight.min() > 0
+
+
 def test_a_mean_of_many_float32_weights_loses_no_digits():
     weights = np.full(3_000_000, 0.1, dtype=np.float32)
     scaled = (

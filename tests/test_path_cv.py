@@ -116,7 +116,11 @@ def test_the_alphas_are_those_of_the_path_of_all_rows():
     X, y = linear_data()
     model = RegularizedMLPRegressorCV(**FAST).fit(X, y)
     plain = RegularizedMLPRegressor(
-        (8,), penalty="group_mcp", max_iter=30, learning_rate_init=0.01, random_state=0
+        (8,),
+        penalty=GroupMCP(l2_ratio=3.0),
+        max_iter=30,
+        learning_rate_init=0.01,
+        random_state=0,
     )
     path = regularization_path(plain, X, y, alphas=6)
     np.testing.assert_array_equal(path.alphas, model.alphas_)
@@ -127,13 +131,20 @@ def test_the_alphas_are_those_of_the_path_of_all_rows():
     assert model.score(X, y) == pytest.approx(path.estimator_at(index).score(X, y))
 
 
-def test_a_fold_in_a_stack_is_the_fold_alone():
-    X, y = linear_data(60)
+# 61 rows make folds of 40 and of 41, and one stack all the same.
+@pytest.mark.parametrize("n_samples", [60, 61])
+def test_a_fold_in_a_stack_is_the_fold_alone(n_samples):
+    X, y = linear_data(n_samples)
     X = X.astype(np.float64)
     grid = [0.05, 0.1, 0.2]
     model = RegularizedMLPRegressorCV(**{**FAST, "alphas": grid}).fit(X, y)
+    # The L2 that is beside it unless the penalty says otherwise.
     plain = RegularizedMLPRegressor(
-        (8,), penalty="group_mcp", max_iter=30, learning_rate_init=0.01, random_state=0
+        (8,),
+        penalty=GroupMCP(l2_ratio=3.0),
+        max_iter=30,
+        learning_rate_init=0.01,
+        random_state=0,
     )
     for number, (train, test) in enumerate(KFold(3).split(X)):
         alone = regularization_path(
@@ -142,7 +153,19 @@ def test_a_fold_in_a_stack_is_the_fold_alone():
         np.testing.assert_allclose(alone.scores, model.score_path_[:, number], rtol=1e-6)
 
 
-def test_threads_change_nothing():
+def test_a_linear_model_has_no_l2_that_nobody_asked_for():
+    X, y = linear_data()
+    linear = RegularizedMLPRegressorCV((), penalty="mcp", alphas=[0.1, 0.2], cv=3).fit(X, y)
+    assert linear.path_.estimator_at(0).penalty == "mcp"
+    asked = RegularizedMLPRegressorCV(
+        **{**FAST, "alphas": [0.1, 0.2], "penalty": GroupMCP(l2_ratio=0.5)}
+    ).fit(X, y)
+    assert asked.path_.estimator_at(0).penalty.l2_ratio == 0.5
+
+
+def test_threads_change_nothing(monkeypatch):
+    # So small a network would stay on one.
+    monkeypatch.setattr("skreg._folds.WORTH_MORE_THREADS", 1)
     X, y = linear_data()
     fast = {**FAST, "alphas": [0.02, 0.05, 0.1, 0.2]}
     one, two = (
