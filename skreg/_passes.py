@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skreg._backprop import Backprop, Forward, outputs_at_once
 from skreg._data import TensorData
+from skreg._parallel import threads_worth
 from skreg.losses import Loss
 from skreg.modules import MLP
 
@@ -26,7 +27,8 @@ _NUMBERS_WITHOUT_PLAN = 2**16
 
 def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Tensor:
     """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
-    with torch.inference_mode():
+    n_rows = min(len(data), _rows_at_once(data, module))
+    with torch.inference_mode(), threads_worth(n_rows * module.n_members * module.largest):
         widest = max(module.n_features, module.widest)
         if (
             module.n_members == 1

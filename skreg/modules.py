@@ -201,6 +201,11 @@ class MLP(nn.Module):
         """Numbers that a row takes in the widest layer."""
         return max(*self.hidden_layer_sizes, self.n_outputs, 1)
 
+    @property
+    def largest(self) -> int:
+        """Numbers in the largest weight matrix of a member."""
+        return max(fan_in * fan_out for fan_in, fan_out in self._shapes)
+
     def split_weights(self, flat: Tensor) -> list[Tensor]:
         """Views of a tensor like `weight` (its gradient, say), one a layer."""
         sizes = [fan_in * fan_out for fan_in, fan_out in self._shapes]
