@@ -341,7 +341,7 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Ste
     paths: list[list[Step]] = [[] for _ in range(n_members)]
     log_step = np.full(n_members, np.log(_FIRST_STEP))
     alphas, last = start.astype(float), start.astype(float)
-    alive = walk.selected().sum(1)
+    alive = fewest = walk.selected().sum(1)
     stays, retries = np.zeros(n_members, dtype=int), np.zeros(n_members, dtype=int)
     done = np.zeros(n_members, dtype=bool)
     while not done.all():
@@ -350,9 +350,10 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Ste
         selected = walk.selected()
         left = selected.sum(1)
         stays += 1
-        dropped = alive - left
+        # Features that come and go again are no loss: steps would be cut for them for ever.
+        dropped = fewest - left
         steps_left = n_alphas - np.array([len(path) for path in paths])
-        allowed = _allowed_drop(alive, steps_left)
+        allowed = _allowed_drop(fewest, steps_left)
         back = (dropped > allowed) & (log_step > _SMALLEST_STEP) & ~done
         back &= retries < _RETRIES * n_alphas
         if back.any():
@@ -367,6 +368,7 @@ def choose_alphas(walk: Walk, start: np.ndarray, n_alphas: int) -> list[list[Ste
         # Begun too late: then earlier.
         last = np.where(back & (steps_left == n_alphas), last / 2, last)
         alive = np.where(back, alive, left)
+        fewest = np.minimum(fewest, alive)
         done |= kept & (alive == 0)
         calm = kept & (dropped < np.where(walk.crowd(alive) > _CROWDED, _CALM * allowed, 1))
         log_step = np.where(back, _CUT * log_step, np.where(calm, _GROW * log_step, log_step))
