@@ -9,6 +9,7 @@ without choosing among it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -61,9 +62,11 @@ class ConcaveMixin:
 
     def _l2(self, like: Tensor) -> Any:
         """Strength of L2, broadcastable to `like`."""
-        if self.l2_ratio is None:
+        if self.l2_ratio is None or (isinstance(self.l2_ratio, Real) and self.l2_ratio == 0):
             return 0.0
-        return self._along_members("alpha", like) * self._along_members("l2_ratio", like)
+        # In the dtype of the weights, as the strengths of many members are.
+        alpha = beside(self._along_members("alpha", like), like)
+        return alpha * self._along_members("l2_ratio", like)
 
     def _value_of(self, size: Tensor, strength: Any) -> Tensor:
         value = self._curve[0](size, strength, self._along_members(self._bend, size))
@@ -73,13 +76,8 @@ class ConcaveMixin:
         slope = self._curve[1](size, strength, self._along_members(self._bend, size))
         return slope + self._l2(size) * size
 
-    def _prox_of(self, point: Tensor, step: float | Tensor, strength: Any) -> Tensor:
-        """The proximal operator; with L2 it is that without, of a nearer point and step.
-
-        ½(w − x)²/s + ½λw² is ½(w − x/c)²·c/s with c = 1 + sλ, but for a constant.
-        """
-        l2 = self._l2(point)
-        if isinstance(l2, Tensor) or l2 != 0:
-            nearer = 1.0 + step * l2
-            point, step = point / nearer, step / nearer
-        return self._curve[2](point, step, strength, self._along_members(self._bend, point))
+    def _plan_prox_of(self, like: Tensor, strength: Any) -> Callable[..., Tensor]:
+        """Return what gives the proximal operator for a point shaped as `like`, and a step."""
+        prox, l2 = self._curve[2], self._l2(like)
+        bend = beside(self._along_members(self._bend, like), like)
+        return lambda point, step: prox(point, step, strength, bend, l2)

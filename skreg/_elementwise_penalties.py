@@ -250,7 +250,7 @@ class _Concave(ConcaveMixin, Penalty):
         )
 
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return self._prox_of(weight, step, self._along_members("alpha", weight))
+        return self._plan_prox_of(weight, self._along_members("alpha", weight))(weight, step)
 
 
 class MCP(_Concave):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import torch
@@ -108,31 +108,30 @@ class GroupPenalty(Penalty):
         moved = weight.clone()
         layout = self.layout(weight)
         grouped = GroupView(layout, moved)
-        self.prox_by_group_(grouped, layout.by_group(step, weight), self.strengths(grouped))
+        self.plan_prox(grouped)(layout.by_group(step, weight))
         return moved
 
-    def strengths(self, grouped: GroupView) -> Tensor:
-        """Strength of each group of a weight tensor: what :meth:`prox_by_group_` is given."""
-        return self._strengths(grouped.norms(), grouped.tensor)
+    def plan_prox(self, grouped: GroupView) -> Callable[[float | Tensor], None]:
+        """Return what does :meth:`prox` in place, unchecked, for as long as parameters stay.
 
-    def prox_by_group_(
-        self, grouped: GroupView, step: float | Tensor, strengths: Tensor
-    ) -> None:
-        """What :meth:`prox` does, in place, with a step per group and unchecked.
+        It takes the step: a number, or a tensor of shape (n_members, n_groups) or
+        (n_members, 1).
 
         Parameters
         ----------
         grouped : GroupView
             The weights.
-        step : float or Tensor of shape (n_members, n_groups) or (n_members, 1)
-        strengths : Tensor
-            What :meth:`strengths` returned.
         """
         norms = grouped.norms()
-        new = self._radial_prox(norms, step, strengths)
-        # What stays is left alone to the bit. A norm of 0 may be one that underflowed.
-        left_alone = (norms > 0) | (strengths == 0)
-        grouped.scale_(torch.where(new == norms, left_alone, new / norms))
+        radial_prox = self._plan_radial_prox(norms, self._strengths(norms, grouped.tensor))
+        smallest, largest = torch.finfo(norms.dtype).tiny, torch.finfo(norms.dtype).max
+
+        def prox_(step: float | Tensor) -> None:
+            # A norm of 0 may be one that underflowed. What stays is multiplied by 1.
+            norms = grouped.norms().clamp_(smallest, largest)
+            grouped.scale_(radial_prox(norms, step).div_(norms))
+
+        return prox_
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         """Strength of each group, broadcastable to (n_members, n_groups)."""
@@ -147,8 +146,8 @@ class GroupPenalty(Penalty):
         """Its derivative by the norm, where that is positive."""
 
     @abstractmethod
-    def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
-        """The new norm of each group."""
+    def _plan_radial_prox(self, norms: Tensor, strengths: Tensor) -> Callable[..., Tensor]:
+        """Return what gives the new norm of each group from its norm and a step."""
 
 
 class GroupLasso(AdaptiveMixin, GroupPenalty):
@@ -234,8 +233,8 @@ class GroupLasso(AdaptiveMixin, GroupPenalty):
     def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
         return strengths.expand_as(norms)
 
-    def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
-        return soft_threshold(norms, step * strengths)
+    def _plan_radial_prox(self, norms: Tensor, strengths: Tensor) -> Callable[..., Tensor]:
+        return lambda norms, step: soft_threshold(norms, step * strengths)
 
 
 class SparseGroupLasso(GroupLasso):
@@ -326,14 +325,18 @@ class SparseGroupLasso(GroupLasso):
             view.add_(l1 * own.sign())
         return result
 
-    def prox_by_group_(
-        self, grouped: GroupView, step: float | Tensor, strengths: Tensor
-    ) -> None:
-        by_layer = grouped.spread(beside(step, strengths))
+    def plan_prox(self, grouped: GroupView) -> Callable[[float | Tensor], None]:
         l1_by_layer = self._l1(grouped.tensor)
-        for view, own_step, l1 in zip(grouped.layers, by_layer, l1_by_layer, strict=True):
-            soft_threshold(view, own_step * l1, out=view)
-        super().prox_by_group_(grouped, step, strengths)
+        prox_of_groups_ = super().plan_prox(grouped)
+        like = grouped.norms()
+
+        def prox_(step: float | Tensor) -> None:
+            by_layer = grouped.spread(beside(step, like))
+            for view, own_step, l1 in zip(grouped.layers, by_layer, l1_by_layer, strict=True):
+                soft_threshold(view, own_step * l1, out=view)
+            prox_of_groups_(step)
+
+        return prox_
 
 
 class _GroupConcave(ConcaveMixin, GroupPenalty):
@@ -345,8 +348,8 @@ class _GroupConcave(ConcaveMixin, GroupPenalty):
     def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
         return self._slope_of(norms, strengths)
 
-    def _radial_prox(self, norms: Tensor, step: float | Tensor, strengths: Tensor) -> Tensor:
-        return self._prox_of(norms, step, strengths)
+    def _plan_radial_prox(self, norms: Tensor, strengths: Tensor) -> Callable[..., Tensor]:
+        return self._plan_prox_of(norms, strengths)
 
 
 class GroupMCP(_GroupConcave):

@@ -64,8 +64,7 @@ class GroupStep:
         self._means = layout.views(self._mean)
         self._betas, self._eps = betas, eps
         self._lr = lr.reshape(-1, 1) if isinstance(lr, Tensor) and lr.ndim else lr
-        self._penalty = penalty
-        self._strengths = penalty.strengths(self._weights)
+        self._prox = penalty.plan_prox(self._weights)
         self._inverse_roots = roots.reciprocal()
         self._step, self._moves = torch.empty_like(self._square), torch.empty_like(self._square)
         self._one = torch.ones(())
@@ -88,4 +87,4 @@ class GroupStep:
         )
         for view, mean, move in by_layer:
             view.addcmul_(mean, move)
-        self._penalty.prox_by_group_(self._weights, step, self._strengths)
+        self._prox(step)

@@ -116,9 +116,13 @@ def elastic_net_prox(point: Tensor, l1: float | Tensor, l2: float | Tensor) -> T
 
 
 def mcp_prox(
-    point: Tensor, step: float | Tensor, alpha: float | Tensor, gamma: float | Tensor
+    point: Tensor,
+    step: float | Tensor,
+    alpha: float | Tensor,
+    gamma: float | Tensor,
+    l2: float | Tensor = 0.0,
 ) -> Tensor:
-    r"""Proximal operator of the MCP: ``argmin_w ½(w − point)² + step·mcp(w)``.
+    r"""Proximal operator of MCP and L2: ``argmin_w ½(w − point)² + step·(mcp(w) + l2·½w²)``.
 
     The minimax concave penalty begins as alpha·|w| and is flat beyond gamma·alpha:
 
@@ -135,18 +139,21 @@ def mcp_prox(
         Strength, non-negative.
     gamma : float or Tensor broadcastable to `point`
         Where the penalty is flat, in units of alpha; positive.
+    l2 : float or Tensor broadcastable to `point`, default=0.0
+        Strength of half the squared norm beside it, non-negative.
 
     Returns
     -------
     Tensor of the shape of `point`
-        For a step below gamma the firm threshold: soft-thresholding by step·alpha, divided
-        by 1 − step/gamma, up to gamma·alpha, and the point itself beyond. From gamma on the
-        objective is concave in between, and what is left is the hard threshold at
-        alpha·√(gamma·step).
+        With c = 1 + step·l2, for a step below gamma·c the firm threshold: soft-thresholding
+        by step·alpha, divided by c − step/gamma, up to gamma·alpha, and point/c beyond. From
+        there on the objective is concave in between, and what is left of the point/c is what
+        the hard threshold leaves, at \|point\| = alpha·√(gamma·step·c).
 
     References
     ----------
-    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010.
+    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010. Huang,
+    Breheny, Lee, Ma & Zhang, "The Mnet method for variable selection", 2016.
 
     Examples
     --------
@@ -157,29 +164,44 @@ def mcp_prox(
     >>> mcp_prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0, alpha=1.0, gamma=3.0)
     tensor([ 0.,  0., -4.])
     """
+    size = mcp_prox_of_size(point.abs(), step, alpha, gamma, l2)
     # Adding 0 makes a zero of a negative point a plain zero.
-    return torch.copysign(mcp_prox_of_size(point.abs(), step, alpha, gamma), point).add_(0.0)
+    return torch.copysign(size, point).add_(0.0)
 
 
 def mcp_prox_of_size(
-    size: Tensor, step: float | Tensor, alpha: float | Tensor, gamma: float | Tensor
+    size: Tensor,
+    step: float | Tensor,
+    alpha: float | Tensor,
+    gamma: float | Tensor,
+    l2: float | Tensor = 0.0,
 ) -> Tensor:
     """What :func:`mcp_prox` gives for points that are not negative, in few operations.
 
-    Below gamma·alpha the firm threshold is less than the point, beyond it would be more: so
-    the smaller of the two is the answer. For a step from gamma on the firm threshold is made
-    infinitely steep, and its foot is where the hard threshold jumps.
+    Below gamma·alpha the firm threshold is less than L2 alone would leave, beyond it would be
+    more: so the smaller of the two is the answer. From the step on where the objective is
+    concave the firm threshold is made infinitely steep, and its foot is where the hard
+    threshold jumps.
     """
     step = beside(step, size)
-    foot = torch.fmin(step, (gamma * step).sqrt_()) * alpha
-    slope = (1.0 - step / gamma).clamp_(min=torch.finfo(size.dtype).tiny)
-    return torch.minimum((size - foot).relu_().div_(slope), size)
+    slope, jump, shrunk = 1.0 - step / gamma, gamma * step, size
+    if isinstance(l2, Tensor) or l2 != 0:
+        slope = slope + step * l2
+        shrinkage = 1.0 + step * l2
+        jump, shrunk = jump * shrinkage, size / shrinkage
+    foot = torch.fmin(step, jump.sqrt_()) * alpha
+    slope.clamp_(min=torch.finfo(size.dtype).tiny)
+    return torch.minimum((size - foot).relu_().div_(slope), shrunk)
 
 
 def scad_prox(
-    point: Tensor, step: float | Tensor, alpha: float | Tensor, a: float | Tensor
+    point: Tensor,
+    step: float | Tensor,
+    alpha: float | Tensor,
+    a: float | Tensor,
+    l2: float | Tensor = 0.0,
 ) -> Tensor:
-    r"""Proximal operator of the SCAD: ``argmin_w ½(w − point)² + step·scad(w)``.
+    r"""Proximal operator of SCAD and L2: ``argmin_w ½(w − point)² + step·(scad(w) + l2·½w²)``.
 
     The smoothly clipped absolute deviation is alpha·|w| up to alpha, flat beyond a·alpha,
     and its slope falls linearly in between.
@@ -194,6 +216,9 @@ def scad_prox(
         Strength, non-negative.
     a : float or Tensor broadcastable to `point`
         Where the penalty is flat, in units of alpha; above 1.
+    l2 : float or Tensor broadcastable to `point`, default=0.0
+        Strength of half the squared norm beside it, non-negative: with c = 1 + step·l2 the
+        result is that without, of the point/c and the step/c.
 
     Returns
     -------
@@ -219,6 +244,10 @@ def scad_prox(
     tensor([0., 4.])
     """
     step, a = beside(step, point), beside(a, point)
+    if isinstance(l2, Tensor) or l2 != 0:
+        # ½(w − x)²/s + ½l2·w² is ½(w − x/c)²·c/s, but for a constant.
+        shrinkage = 1.0 + step * l2
+        point, step = point / shrinkage, step / shrinkage
     size = point.abs()
     smooth = step < a - 1.0
     jump = torch.where(step < a + 1.0, 0.5 * (a + 1.0 + step), step.sqrt() * (a + 1.0).sqrt())
