@@ -21,7 +21,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skreg._base_mlp import BaseRegularizedMLP
-from skreg._folds import Fold, choose, score_folds, stack_walk
+from skreg._folds import Fold, choose, comparable, score_folds, stack_walk
 from skreg._parallel import threads_worth
 from skreg._path_mlp import PathMLP
 from skreg._validation import densify, private_random_state
@@ -38,10 +38,13 @@ from skreg.penalties import DEFAULT_ALPHA, DEFAULT_L1_RATIO, Penalty, make_penal
 
 __all__ = ["PathCV"]
 
-# Of L2 beside a penalty that is not convex, where it leaves that open. A path has a tenth of
+# Of L2 beside a penalty that is not convex, where it leaves that open. A path has less of
 # it, so that small networks score as high as they can. Here one network is chosen for its
 # predictions, of whatever size, and those of noisy data take more.
-_L2_RATIO = 3.0
+_L2_RATIO = 4.0
+# Spells at an alpha where nothing happens: fewer than on a path that is to be read. With such
+# L2 beside the penalty networks are soon where they go.
+_LONGEST_STAY = 3
 
 
 def _never(estimator: PathCV) -> bool:
@@ -147,6 +150,8 @@ class PathCV(BaseRegularizedMLP):
                 train_dense(full.net_, job)
             walk, rows = stack_walk([full.net_], [job.train], nets, full)
             if isinstance(self.alphas, Integral):
+                if not walk.network.is_linear:
+                    walk.longest_stay = _LONGEST_STAY
                 paths = visit(walk, rows, int(self.alphas), self.eps)
             else:
                 grid = check_alphas(self.alphas)
@@ -162,10 +167,14 @@ class PathCV(BaseRegularizedMLP):
                 for number, split in enumerate(splits)
             ]
             stays = [max(step.n_spells for step in steps) for steps in zip(*paths, strict=True)]
-            scores = score_folds(
+            scores, n_features = score_folds(
                 folds, nets, alphas, stays, scorer, effective_n_jobs(self.n_jobs)
             )
-            ratio, number = choose(alphas, scores, self.selection)
+            eligible = np.ones(alphas.shape, dtype=bool)
+            if not walk.network.is_linear:
+                own = [[step.selected.sum() for step in path] for path in paths]
+                eligible = comparable(np.array(own), n_features)
+            ratio, number = choose(alphas, scores, self.selection, eligible)
             summary = summarize(plains[ratio], paths[ratio], job.train, None, None)
         fitted = summary.estimator_at(number)
         for name, value in vars(fitted).items():
@@ -177,6 +186,7 @@ class PathCV(BaseRegularizedMLP):
         self.l1_ratio_ = ratios[ratio]
         self.alphas_ = alphas[0] if single else alphas
         self.score_path_ = scores[0] if single else scores
+        self.eligible_ = eligible[0] if single else eligible
         self.best_score_ = float(scores[ratio, number].mean())
 
     def _make_fold(self, full: BaseRegularizedMLP, seed: int) -> BaseRegularizedMLP:

@@ -26,12 +26,14 @@ from skreg._walk import Step, Walk, follow_alphas
 from skreg.net import RegularizedNet
 from skreg.path import place, starts_dense, walk_from
 
-__all__ = ["Fold", "choose", "score_folds", "stack_walk"]
+__all__ = ["Fold", "choose", "comparable", "score_folds", "stack_walk"]
 
 # Steps of a path that are scored as one stack.
 _AT_ONCE = 16
 # Share of the rows of another fold from which on one is padded to have as many.
 _ALIKE = 0.95
+# Share of its features by which a network may differ from those of the folds at the same alpha.
+_COMPARABLE = 0.25
 
 
 @dataclass
@@ -150,14 +152,14 @@ def score_folds(
     stays: Sequence[int],
     scorer: Callable[..., float] | None,
     n_threads: int,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Walk every fold along alphas of shape (n_ratios, n_alphas), and stay as long at each.
 
     The folds are divided among threads where their steps are large enough to gain from that.
 
     Returns
     -------
-    ndarray of shape (n_ratios, n_alphas, n_folds)
+    scores, n_features : ndarray of shape (n_ratios, n_alphas, n_folds)
     """
     parts = []
     for group in _alike_in_size(folds):
@@ -168,7 +170,7 @@ def score_folds(
             [group[i] for i in numbers]
             for numbers in np.array_split(range(len(group)), n_parts)
         ]
-    scores = np.empty((*alphas.shape, len(folds)))
+    scores, n_features = (np.empty((*alphas.shape, len(folds))) for _ in range(2))
 
     def work(part: list[Fold], check: Callable[[], None]) -> list[Fold]:
         template = part[0].template
@@ -187,14 +189,40 @@ def score_folds(
             for ratio in range(len(ratios)):
                 steps = paths[place_ * len(ratios) + ratio]
                 scores[ratio, :, fold.number] = fold.scores(steps, scorer)
+                n_features[ratio, :, fold.number] = [step.selected.sum() for step in steps]
         return part
 
     for _ in run_in_threads(work, parts, min(n_threads, len(parts))):
         pass
-    return scores
+    return scores, n_features
 
 
-def choose(alphas: np.ndarray, scores: np.ndarray, selection: str) -> tuple[int, int]:
+def comparable(of_all: np.ndarray, of_folds: np.ndarray) -> np.ndarray:
+    """Where networks of the folds have about as many features as that of all rows.
+
+    Under a penalty that is not convex features may go one after the other at nearly the same
+    alpha. There the network of all rows may have lost most of them and those of the folds
+    none yet, and their scores are not its own.
+
+    Parameters
+    ----------
+    of_all : ndarray of shape (n_ratios, n_alphas)
+        How many features the network of all rows has.
+    of_folds : ndarray of shape (n_ratios, n_alphas, n_folds)
+
+    Returns
+    -------
+    ndarray of bool of shape (n_ratios, n_alphas)
+        Everywhere if it would be nowhere.
+    """
+    mean = of_folds.mean(2)
+    alike = np.abs(of_all - mean) <= np.maximum(1, _COMPARABLE * np.maximum(of_all, mean))
+    return alike if alike.any() else ~alike
+
+
+def choose(
+    alphas: np.ndarray, scores: np.ndarray, selection: str, eligible: np.ndarray
+) -> tuple[int, int]:
     """Return the indices (ratio, alpha) of the choice.
 
     Parameters
@@ -205,9 +233,11 @@ def choose(alphas: np.ndarray, scores: np.ndarray, selection: str) -> tuple[int,
     selection : {"min", "1se"}
         The best mean score (the largest alpha of several), or the largest alpha at the same
         l1_ratio whose mean score is at most one standard error of the best below it.
+    eligible : ndarray of bool of shape (n_ratios, n_alphas)
+        What may be chosen.
     """
     means = scores.mean(2)
-    means = np.where(np.isnan(means), -np.inf, means)
+    means = np.where(np.isnan(means) | ~eligible, -np.inf, means)
     ratio, best = max(np.ndindex(means.shape), key=lambda cell: (means[cell], alphas[cell]))
     if selection == "min":
         return ratio, best

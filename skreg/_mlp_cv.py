@@ -51,15 +51,15 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
     penalty : str or Penalty, default="group_mcp"
         As in the plain estimator, without a strength of its own. It is to give exact zeros,
         or `alphas` is to be an array. One that is not convex and whose `l2_ratio` is None has
-        L2 beside it with hidden layers, of 3 · alpha: such a penalty alone does not shrink
+        L2 beside it with hidden layers, of 4 · alpha: such a penalty alone does not shrink
         what it keeps, and scores on noisy rows would say little.
 
     l1_ratio : float or array-like of float, default=0.5
         Share of L1, for the penalties that have one. Of a list the best is chosen.
 
     alphas : int or array-like of shape (n_alphas,), default=100
-        About how many alphas the path of all rows visits, where it decides by itself (see
-        :func:`skreg.regularization_path`), or the alphas to try.
+        About how many alphas the path of all rows visits, where it decides by itself as
+        :func:`skreg.regularization_path` does, with shorter stays; or the alphas to try.
 
     eps : float, default=1e-3
         Where a path begins, as a share of the alpha that leaves nothing; with hidden layers
@@ -107,6 +107,11 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
     score_path_ : ndarray of shape (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds)
         Scores on the rows that each fold left out.
 
+    eligible_ : ndarray of bool of the shape of `alphas_`
+        What may be chosen. With hidden layers features may go one after the other at nearly
+        the same alpha; where the network of all rows has lost a quarter more or less of them
+        than those of the folds, their scores are not its own.
+
     best_score_ : float
         The mean score of the choice.
 
@@ -139,8 +144,9 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
     --------
     >>> import numpy as np
     >>> from skreg import RegularizedMLPRegressorCV
-    >>> X = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
-    >>> y = np.maximum(X[:, 0], X[:, 1])                    # eight of ten inputs are noise
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 10)).astype(np.float32)
+    >>> y = np.maximum(X[:, 0], X[:, 1]) + 0.3 * rng.normal(size=200)
     >>> model = RegularizedMLPRegressorCV(
     ...     (20,), alphas=30, learning_rate_init=0.01, selection="1se", random_state=0
     ... ).fit(X, y)
@@ -265,15 +271,15 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
     penalty : str or Penalty, default="group_mcp"
         As in the plain estimator, without a strength of its own. It is to give exact zeros,
         or `alphas` is to be an array. One that is not convex and whose `l2_ratio` is None has
-        L2 beside it with hidden layers, of 3 · alpha: such a penalty alone does not shrink
+        L2 beside it with hidden layers, of 4 · alpha: such a penalty alone does not shrink
         what it keeps, and scores on noisy rows would say little.
 
     l1_ratio : float or array-like of float, default=0.5
         Share of L1, for the penalties that have one. Of a list the best is chosen.
 
     alphas : int or array-like of shape (n_alphas,), default=100
-        About how many alphas the path of all rows visits, where it decides by itself (see
-        :func:`skreg.regularization_path`), or the alphas to try.
+        About how many alphas the path of all rows visits, where it decides by itself as
+        :func:`skreg.regularization_path` does, with shorter stays; or the alphas to try.
 
     eps : float, default=1e-3
         Where a path begins, as a share of the alpha that leaves nothing; with hidden layers
@@ -321,6 +327,11 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
     score_path_ : ndarray of shape (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds)
         Scores on the rows that each fold left out.
 
+    eligible_ : ndarray of bool of the shape of `alphas_`
+        What may be chosen. With hidden layers features may go one after the other at nearly
+        the same alpha; where the network of all rows has lost a quarter more or less of them
+        than those of the folds, their scores are not its own.
+
     best_score_ : float
         The mean score of the choice.
 
@@ -354,14 +365,14 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.datasets import load_wine
     >>> from sklearn.preprocessing import scale
     >>> from skreg import RegularizedMLPClassifierCV
-    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X, y = load_wine(return_X_y=True)
     >>> model = RegularizedMLPClassifierCV(
     ...     (20,), alphas=30, selection="1se", cv=3, random_state=0
     ... ).fit(scale(X), y)
-    >>> bool(model.selected_features_.sum() < 30), model.score_path_.shape[1]
+    >>> bool(model.selected_features_.sum() < 13), model.score_path_.shape[1]
     (True, 3)
     """
 

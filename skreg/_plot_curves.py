@@ -322,10 +322,12 @@ class RegularizationPathDisplay:
         """
         check_is_fitted(estimator)
         path, scores = estimator.path_, np.asarray(estimator.score_path_)
+        eligible = np.asarray(estimator.eligible_)
         if scores.ndim == 3:
-            ratio = np.asarray(estimator.l1_ratio) == estimator.l1_ratio_
-            scores = scores[int(np.argmax(ratio))]
-        alphas, mean = np.asarray(path.alphas), scores.mean(axis=1)
+            ratio = int(np.argmax(np.asarray(estimator.l1_ratio) == estimator.l1_ratio_))
+            scores, eligible = scores[ratio], eligible[ratio]
+        alphas = np.asarray(path.alphas)
+        mean = np.where(eligible, scores.mean(axis=1), -np.inf)
         best = int(mean.argmax())
         error = _standard_error(scores)[best]
         drawn = alphas > 0

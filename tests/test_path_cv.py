@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import ElasticNetCV, LassoCV
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
@@ -16,7 +16,8 @@ from skreg import (
     RegularizedMLPRegressorCV,
     regularization_path,
 )
-from skreg._folds import choose
+from skreg._cv import _LONGEST_STAY
+from skreg._folds import choose, comparable
 from skreg.penalties import ElasticNet, GroupMCP
 
 LINEAR = {
@@ -90,13 +91,43 @@ def test_one_standard_error_never_picks_less_than_the_minimum(data):
     scores = scores_of(data.draw, *shape)
     alphas = np.sort(data.draw(st.permutations(range(1, 50)))[: shape[1]])
     alphas = np.tile(alphas / 10, (shape[0], 1))
-    best, sparse = (choose(alphas, scores, selection) for selection in ("min", "1se"))
+    eligible = np.reshape(
+        data.draw(st.lists(st.booleans(), min_size=alphas.size, max_size=alphas.size)),
+        alphas.shape,
+    )
+    eligible[data.draw(st.integers(0, shape[0] - 1)), 0] = True
+    best, sparse = (choose(alphas, scores, selection, eligible) for selection in ("min", "1se"))
+    assert eligible[best]
+    assert eligible[sparse]
     assert best[0] == sparse[0]
     assert alphas[sparse] >= alphas[best]
     means = scores.mean(2)
-    assert means[best] == means.max()
+    assert means[best] == means[eligible].max()
     error = scores[best].std(ddof=1) / np.sqrt(shape[2]) if shape[2] > 1 else 0.0
     assert means[sparse] >= means[best] - error
+
+
+def test_folds_whose_networks_are_of_another_size_have_no_say():
+    of_all, of_folds = np.array([[10, 9, 4, 4, 1, 0]]), np.array([[10, 11, 10, 5, 2, 2]])
+    assert comparable(of_all, of_folds[..., None]).tolist() == [
+        [True, True, False, True, True, False]
+    ]
+    # Nothing to choose from would be worse.
+    assert comparable(of_all + 50, of_folds[..., None]).all()
+
+
+def test_what_is_chosen_was_judged_by_networks_of_its_size():
+    """Where features go at once the folds follow late: they have all, and score as if."""
+    data = load_diabetes()
+    X, y = scale(data.data), scale(data.target)
+    model = RegularizedMLPRegressorCV((32,), alphas=30, cv=3, random_state=0).fit(X, y)
+    judged = model.score_path_.mean(1)
+    assert model.eligible_.shape == model.alphas_.shape
+    assert not model.eligible_.all()
+    assert model.best_score_ == judged[model.eligible_].max()
+    # Of a linear model every alpha is eligible: LassoCV's choice is among all.
+    linear = RegularizedMLPRegressorCV((), alphas=[0.01, 0.1, 0.5], cv=3).fit(X, y)
+    assert linear.eligible_.all()
 
 
 def test_one_standard_error_selects_fewer_features():
@@ -114,12 +145,14 @@ def test_one_standard_error_selects_fewer_features():
     assert len(best.alphas_) < 60
 
 
-def test_the_alphas_are_those_of_the_path_of_all_rows():
+def test_the_alphas_are_those_of_the_path_of_all_rows(monkeypatch):
+    # Where nothing happens it does not stay as long.
+    monkeypatch.setattr("skreg.path._LONGEST_STAY", _LONGEST_STAY)
     X, y = linear_data()
     model = RegularizedMLPRegressorCV(**FAST).fit(X, y)
     plain = RegularizedMLPRegressor(
         (8,),
-        penalty=GroupMCP(l2_ratio=3.0),
+        penalty=GroupMCP(l2_ratio=4.0),
         max_iter=30,
         learning_rate_init=0.01,
         random_state=0,
@@ -143,7 +176,7 @@ def test_a_fold_in_a_stack_is_the_fold_alone(n_samples):
     # The L2 that is beside it unless the penalty says otherwise.
     plain = RegularizedMLPRegressor(
         (8,),
-        penalty=GroupMCP(l2_ratio=3.0),
+        penalty=GroupMCP(l2_ratio=4.0),
         max_iter=30,
         learning_rate_init=0.01,
         random_state=0,

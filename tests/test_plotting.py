@@ -301,6 +301,7 @@ def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
         path_ = Path()
         # Of the second: means 0.9, 0.85, 0.2, standard error of the best 0.1.
         score_path_ = np.array([np.zeros((3, 2)), [[0.8, 1.0], [0.85, 0.85], [0.2, 0.2]]])
+        eligible_ = np.ones((2, 3), dtype=bool)
         l1_ratio, l1_ratio_ = [0.1, 0.9], 0.9
 
         def fit(self, X, y):
@@ -315,6 +316,11 @@ def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
     assert features.lines[0].get_ydata().tolist() == [9, 5, 0]
     np.testing.assert_allclose(score.lines[0].get_ydata(), [0.9, 0.85, 0.2])
     np.testing.assert_allclose(loss.lines[0].get_ydata(), [0.5, 0.5, 1.0])
+    # Neither rule takes what may not be chosen.
+    chosen = Chosen()
+    chosen.eligible_ = np.array([[True] * 3, [False, True, True]])
+    display = RegularizationPathDisplay.from_estimator(chosen)
+    assert (display.alpha_min, display.alpha_1se) == (1.0, 1.0)
     with pytest.raises(NotFittedError):
         RegularizationPathDisplay.from_estimator(RegularizedMLPRegressor())
 
