@@ -27,8 +27,9 @@ from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 ALPHA = 1e-4
 HIDDEN = 100
 DEEP = (256, 256, 256)
-# So many that a fit's last pass over all rows, which measures how far from optimal it ended, is
-# about as small a part as in a fit that somebody wants.
+# Epochs by batch size. So many that a fit's last pass over all rows, which measures how far from
+# optimal it ended, is about as small a part as in a fit that somebody wants.
+EPOCHS = {32: 10, 200: 20, 1000: 40}
 DEEP_EPOCHS = 8
 # skorch trains a fifth of the epochs: what one takes does not depend on how many there are.
 SKORCH_SHARE = 5
@@ -149,8 +150,7 @@ def print_peers(quick):
     print(f"{'':<24}{header}{'sklearn/skreg':>15}{'skorch/skreg':>14}")
     for classify in (False, True):
         target = (y > 0).astype(np.int64) if classify else y
-        for batch_size in (32, 200, 1000):
-            epochs = 10 if batch_size == 32 else 20
+        for batch_size, epochs in EPOCHS.items():
             arguments = (X, target, batch_size, epochs, classify)
             medians = race(PEERS, arguments, epochs, 2 if quick else 5)
             case = f"{'classifier' if classify else 'regressor'}, batch {batch_size}"

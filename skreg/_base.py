@@ -36,6 +36,7 @@ from skreg._resume import RESUME_CONSTRAINTS, FitKeeper
 from skreg._validation import (
     ENDED_NOT_FINITE,
     STOCHASTIC_SOLVERS,
+    check_finite,
     check_weights,
     densify,
     drop_weightless,
@@ -542,8 +543,10 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
             accept_sparse="csr",
             dtype=self._dtype,
             allow_nd=self._allow_nd,
+            ensure_all_finite=False,
             reset=False,
         )
+        check_finite(self, X)
         # Rows move to the device a batch at a time: predicting on more than the device
         # holds is no reason to fail.
         return self.net_.raw_outputs(TensorData(self._pick_inputs(X), None))[0].cpu()

@@ -6,10 +6,12 @@ import copy
 from typing import Any, Self
 
 import numpy as np
+import torch
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from skreg._compact import compact_mlp, compact_pilot
+from skreg._validation import torch_reads
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
@@ -93,8 +95,14 @@ class CompactMixin:
         """The columns of X, an ndarray or a csr matrix, that the network takes."""
         if self._inputs is None:
             return X
-        # `take` leaves rows in C order, as the network wants them.
-        return X[:, self._inputs] if issparse(X) else X.take(self._inputs, axis=1)
+        if issparse(X):
+            return X[:, self._inputs]
+        # Both leave rows in C order, as the network wants them.
+        if not torch_reads(X):
+            return X.take(self._inputs, axis=1)
+        # On as many threads as torch has.
+        columns = torch.from_numpy(self._inputs).expand(len(X), -1)
+        return torch.from_numpy(X).gather(1, columns).numpy()
 
     def _pick_inputs_to_train_on(self, X: Any) -> Any:
         if not self.net_.module_.weight.numel():

@@ -357,7 +357,11 @@ def _dtype_of(X: Any) -> torch.dtype:
 
 def _take(part: Any, rows: slice | np.ndarray) -> Any:
     if isinstance(part, Tensor) and not isinstance(rows, slice):
-        return part.index_select(0, _as_tensor(rows).to(part.device))
+        index = _as_tensor(rows).to(part.device)
+        if part.ndim == 2 and part.shape[1] == 1:
+            # Rows of a single number are several times faster picked as numbers.
+            return part.view(-1).index_select(0, index).view(-1, 1)
+        return part.index_select(0, index)
     return None if part is None else part[rows]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
 STOCHASTIC_SOLVERS = ("adam", "sgd")
@@ -75,6 +76,29 @@ def private_random_state(random_state: Any) -> np.random.RandomState:
 
 def densify(y: Any) -> np.ndarray:
     return y.toarray() if hasattr(y, "toarray") else y
+
+
+def check_finite(estimator: Any, X: Any) -> None:
+    """Raise ValueError as scikit-learn does where X, checked but for that, is not finite.
+
+    Where only a tenth of many columns are read, its own pass over X takes a third of
+    ``predict``. Here it goes on as many threads as torch has.
+    """
+    values = X.data if issparse(X) else X
+    if values.dtype.kind != "f":
+        return
+    if torch_reads(values):
+        total = torch.from_numpy(values).sum().item()
+    else:
+        with np.errstate(over="ignore"):
+            total = values.sum()
+    if not np.isfinite(total):
+        assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
+
+
+def torch_reads(array: np.ndarray) -> bool:
+    """Whether torch takes an array as it is: not where it is read-only, or runs backwards."""
+    return array.flags.writeable and min(array.strides, default=0) >= 0
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray:

@@ -368,3 +368,20 @@ def test_partial_fit_goes_on_at_the_rate_of_a_scheduler():
 def test_before_fit_it_says_so():
     with pytest.raises(NotFittedError, match="RegularizedMLPRegressor instance is not fitted"):
         RegularizedMLPRegressor().compact()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "like",
+    [np.asarray, np.asfortranarray, lambda X: X[::-1].copy()[::-1], scipy.sparse.csr_matrix],
+)
+def test_bad_values_in_columns_that_are_not_read_are_errors_all_the_same(like, bad):
+    model, X, _ = fitted()
+    with torch.no_grad():
+        model.net_.module_.weights[0][0, 1] = 0.0
+    small = model.compact()
+    assert small.net_.module_.n_features == X.shape[1] - 1
+    np.testing.assert_allclose(small.predict(like(X)), model.predict(X), rtol=1e-9)
+    X[3, 1] = bad
+    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+        small.predict(like(X))
