@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from skreg._compact import compact_mlp, compact_pilot
-from skreg._validation import torch_reads
+from skreg._validation import torch_reads_faster
 from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
@@ -98,9 +98,8 @@ class CompactMixin:
         if issparse(X):
             return X[:, self._inputs]
         # Both leave rows in C order, as the network wants them.
-        if not torch_reads(X):
+        if not torch_reads_faster(X):
             return X.take(self._inputs, axis=1)
-        # On as many threads as torch has.
         columns = torch.from_numpy(self._inputs).expand(len(X), -1)
         return torch.from_numpy(X).gather(1, columns).numpy()
 

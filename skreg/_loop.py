@@ -137,7 +137,7 @@ class Loop:
         if self.module_.weight.is_cuda:
             return 0
         rows = n_samples if isinstance(self.optimizer_, FISTA) else self.batch_size
-        return min(rows, n_samples) * max(weight.numel() for weight in self.module_.weights)
+        return min(rows, n_samples) * self.module_.n_members * self.module_.largest
 
     def begin(
         self, train: TensorData, valid: TensorData | None, *, keep_best: bool = True

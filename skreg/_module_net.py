@@ -101,6 +101,9 @@ class ModuleNet(RegularizedNet):
         super().__init__(*args, **kwargs)
         self.penalized = penalized
 
+    def on_module(self, module: Any, **changes: Any) -> Self:
+        return super().on_module(module, **{"penalized": self.penalized, **changes})
+
     def initialize_optimizer(self, *args: Any) -> Self:
         """Give each parameter its penalty, in a group of its own."""
         trained: dict[str, Tensor] = dict(self._trained())

@@ -124,24 +124,15 @@ class PathMLP:
         for member, step in enumerate(steps):
             selected = torch.from_numpy(step.selected).to(mask)
             mask[member, : len(selected) * fan_out] = selected.repeat_interleave(fan_out)
-        stack = RegularizedNet(
+        stack = net.on_module(
             module,
-            net.criterion,
-            net.optimizer,
             penalty=KeepSupport(mask),
             penalize_bias=False,
             progress=progress,
             # They read one stream, in the order of the first; dropout is drawn for each.
             shufflers=list(net.shufflers) * len(steps),
-            batch_size=net.batch_size,
-            shuffle=net.shuffle,
-            max_epochs=net.max_epochs,
-            max_fun=net.max_fun,
-            callbacks=None,
-            verbose=0,
-            device=net.device,
         )
-        return PathMLP(stack.initialize())
+        return PathMLP(stack)
 
 
 @torch.no_grad()

@@ -223,7 +223,9 @@ class PathModule:
     def on_supports(self, steps: Sequence[Step], progress: Progress) -> PathModule:
         """Return an untrained twin that keeps the support of this one step."""
         (step,) = steps
-        twin = PathModule(self._twin(progress), self._rows)
+        module = copy.deepcopy(self.net.module_)
+        net = self.net.on_module(module, penalty=None, progress=progress)
+        twin = PathModule(net, self._rows)
         twin.place(step.state)
         twin.net.set_penalty(self._keep(step.selected))
         return twin
@@ -244,26 +246,6 @@ class PathModule:
             fista = isinstance(self.net.optimizer_, FISTA)
             keep[name] = KeepSupport(as_stack(mask) if fista else mask)
         return keep
-
-    def _twin(self, progress: Progress) -> ModuleNet:
-        net = self.net
-        return ModuleNet(
-            copy.deepcopy(net.module_),
-            net.criterion,
-            net.optimizer,
-            penalized=net.penalized,
-            penalty=None,
-            penalize_bias=net.penalize_bias,
-            progress=progress,
-            shufflers=net.shufflers,
-            batch_size=net.batch_size,
-            shuffle=net.shuffle,
-            max_epochs=net.max_epochs,
-            max_fun=net.max_fun,
-            callbacks=None,
-            verbose=0,
-            device=net.device,
-        ).initialize()
 
 
 def _by_unit(parameter: Tensor) -> Tensor:

@@ -139,22 +139,13 @@ def join(
     leaders = [rows.stream_of.index(stream) for stream in rows.stream_of]
     if not shuffles:
         leaders = list(range(len(nets)))
-    joined = RegularizedNet(
+    joined = first.on_module(
         type(first.module_).join([net.module_ for net in nets]),
-        first.criterion,
-        _join_optimizers(nets),
+        optimizer=_join_optimizers(nets),
         penalty=_join_penalties(nets),
-        penalize_bias=first.penalize_bias,
         progress=type(first.progress).join([net.progress for net in nets]),
         shufflers=(),
-        batch_size=first.batch_size,
-        shuffle=first.shuffle,
-        max_epochs=first.max_epochs,
-        max_fun=first.max_fun,
-        callbacks=None,
-        verbose=0,
-        device=first.device,
-    ).initialize()
+    )
     joined.shufflers = [copy.deepcopy(shufflers[leader], memo) for leader in leaders]
     joined._generators = [_copy_generator(g) for net in nets for g in net._generators]
     if first.scorer is not None:

@@ -25,6 +25,9 @@ ENDED_NOT_FINITE = (
     "(TransformedTargetRegressor), or look for extreme values in them."
 )
 
+# Numbers that take longer to read than a second thread to wake.
+_WORTH_MORE_THREADS = 2**20
+
 # The weights of two such layers are more than an index of 64 bits counts.
 _MOST_NEURONS = 2**31
 
@@ -82,12 +85,12 @@ def check_finite(estimator: Any, X: Any) -> None:
     """Raise ValueError as scikit-learn does where X, checked but for that, is not finite.
 
     Where only a tenth of many columns are read, its own pass over X takes a third of
-    ``predict``. Here it goes on as many threads as torch has.
+    ``predict``.
     """
     values = X.data if issparse(X) else X
     if values.dtype.kind != "f":
         return
-    if torch_reads(values):
+    if torch_reads_faster(values):
         total = torch.from_numpy(values).sum().item()
     else:
         with np.errstate(over="ignore"):
@@ -96,9 +99,13 @@ def check_finite(estimator: Any, X: Any) -> None:
         assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
 
 
-def torch_reads(array: np.ndarray) -> bool:
-    """Whether torch takes an array as it is: not where it is read-only, or runs backwards."""
-    return array.flags.writeable and min(array.strides, default=0) >= 0
+def torch_reads_faster(array: np.ndarray) -> bool:
+    """Whether it is worth to read an array on as many threads as torch has, and possible.
+
+    It warns of memory that is read-only, and cannot read backwards.
+    """
+    readable = array.flags.writeable and min(array.strides, default=0) >= 0
+    return readable and array.size >= _WORTH_MORE_THREADS
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray:

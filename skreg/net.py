@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -161,7 +161,7 @@ class RegularizedNet(Loop, NeuralNet):
         self.set_learning_rates()
         return self
 
-    def initialize(self) -> RegularizedNet:
+    def initialize(self) -> Self:
         super().initialize()
         self.data_losses_: list[np.ndarray] = []
         self.penalties_: list[np.ndarray] = []
@@ -174,6 +174,27 @@ class RegularizedNet(Loop, NeuralNet):
             for shuffler in (self.shufflers if self.module_.dropout else ())
         ]
         return self
+
+    def on_module(self, module: Any, **changes: Any) -> Self:
+        """Return an initialized net of another module: the same settings but for `changes`.
+
+        Nobody listens to it: it has no callbacks.
+        """
+        settings: dict[str, Any] = {
+            "optimizer": self.optimizer,
+            "penalty": self.penalty,
+            "penalize_bias": self.penalize_bias,
+            "progress": self.progress,
+            "shufflers": self.shufflers,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "max_epochs": self.max_epochs,
+            "max_fun": self.max_fun,
+            "callbacks": None,
+            "verbose": 0,
+            "device": self.device,
+        }
+        return type(self)(module, self.criterion, **{**settings, **changes}).initialize()
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         """Raw outputs of the first member, for skorch's own `predict` and scoring."""

@@ -375,8 +375,10 @@ def test_before_fit_it_says_so():
     "like",
     [np.asarray, np.asfortranarray, lambda X: X[::-1].copy()[::-1], scipy.sparse.csr_matrix],
 )
-def test_bad_values_in_columns_that_are_not_read_are_errors_all_the_same(like, bad):
-    model, X, _ = fitted()
+@pytest.mark.parametrize("n_samples", [40, 200_000])
+def test_bad_values_in_columns_that_are_not_read_are_errors_all_the_same(n_samples, like, bad):
+    model, _, _ = fitted()
+    X = random_rows(n_samples)
     with torch.no_grad():
         model.net_.module_.weights[0][0, 1] = 0.0
     small = model.compact()
