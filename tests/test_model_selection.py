@@ -480,7 +480,7 @@ INTERRUPTED = """
     X = np.random.default_rng(0).normal(size=(2000, 10))
     net = RegularizedMLPRegressor((50,), max_iter=10**6, n_iter_no_change=np.inf)
     search = StackedGridSearchCV(net, {"alpha": [0.1, 0.2, 0.3]}, n_jobs=N_JOBS)
-    threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
         search.fit(X, X[:, 0])
     except KeyboardInterrupt:
@@ -508,7 +508,10 @@ def alive_in_session(session):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_ctrl_c_ends_the_search_and_leaves_nothing(n_jobs):
+    # Processes take a while to start.
+    seconds = "4.0" if n_jobs else "1.0"
     code = textwrap.dedent(INTERRUPTED).replace("N_JOBS", repr(n_jobs))
+    code = code.replace("SECONDS", seconds)
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,

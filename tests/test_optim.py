@@ -87,10 +87,10 @@ def test_follows_torchs_own_step_for_step(ours, theirs):
 
 
 OPTIMIZERS = {
-    "sgd": (lambda penalty: lambda p: ProximalSGD(p, lr=0.1, penalty=penalty), 1.0),
-    "momentum": (lambda penalty: lambda p: ProximalSGD(p, 0.02, 0.9, penalty=penalty), 1.0),
-    "nesterov": (lambda pen: lambda p: ProximalSGD(p, 0.02, 0.9, True, penalty=pen), 1.0),
-    "adam": (lambda penalty: lambda p: ProximalAdam(p, lr=0.1, penalty=penalty), 0.995),
+    "sgd": (lambda pen: lambda p: ProximalSGD(p, lr=0.1, penalty=pen), 1000, 1.0),
+    "momentum": (lambda pen: lambda p: ProximalSGD(p, 0.02, 0.9, penalty=pen), 1000, 1.0),
+    "nesterov": (lambda pen: lambda p: ProximalSGD(p, 0.02, 0.9, True, penalty=pen), 1000, 1.0),
+    "adam": (lambda pen: lambda p: ProximalAdam(p, lr=0.1, penalty=pen), 4000, 0.995),
 }
 PROBLEMS = {
     "l1": (L1(0.2), Lasso(0.2, fit_intercept=False, tol=1e-15, max_iter=100_000)),
@@ -104,9 +104,9 @@ every_problem = pytest.mark.parametrize(("penalty", "linear"), PROBLEMS.values()
 
 
 @every_problem
-@pytest.mark.parametrize(("make", "decay"), OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_every_optimizer_solves_every_problem(make, decay, penalty, linear):
-    weight = run(make(penalty), 4000, decay)
+@pytest.mark.parametrize(("make", "n_steps", "decay"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_every_optimizer_solves_every_problem(make, n_steps, decay, penalty, linear):
+    weight = run(make(penalty), n_steps, decay)
     coef = linear.fit(X, y).coef_
     np.testing.assert_allclose(weight[0].numpy(), coef, rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(weight[0].numpy() == 0, coef == 0)

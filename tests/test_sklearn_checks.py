@@ -12,8 +12,8 @@ from skreg import (
 
 SETTINGS = [
     {},
-    {"penalty": "elasticnet", "solver": "sgd", "learning_rate_init": 0.05, "max_iter": 100},
-    {"penalty": "l1", "solver": "fista", "max_iter": 60},
+    {"penalty": "elasticnet", "solver": "sgd", "learning_rate_init": 0.1, "max_iter": 50},
+    {"penalty": "l1", "solver": "fista", "max_iter": 20},
 ]
 
 
@@ -22,8 +22,8 @@ CV_SETTINGS = {
     "hidden_layer_sizes": (10,),
     "alphas": [0.001, 0.01],
     "cv": 2,
-    "learning_rate_init": 0.01,
-    "max_iter": 40,
+    "learning_rate_init": 0.02,
+    "max_iter": 20,
 }
 
 
