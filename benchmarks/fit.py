@@ -27,8 +27,8 @@ from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 ALPHA = 1e-4
 HIDDEN = 100
 DEEP = (256, 256, 256)
-# Epochs by batch size. So many that a fit's last pass over all rows, which measures how far from
-# optimal it ended, is about as small a part as in a fit that somebody wants.
+# Epochs by batch size. So many that a fit's last pass over all rows, which measures how far
+# from optimal it ended, is about as small a part as in a fit that somebody wants.
 EPOCHS = {32: 10, 200: 20, 1000: 40}
 DEEP_EPOCHS = 8
 # skorch trains a fifth of the epochs: what one takes does not depend on how many there are.
