@@ -145,10 +145,10 @@ def mcp_prox(
     Returns
     -------
     Tensor of the shape of `point`
-        With c = 1 + step·l2, for a step below gamma·c the firm threshold: soft-thresholding
-        by step·alpha, divided by c − step/gamma, up to gamma·alpha, and point/c beyond. From
-        there on the objective is concave in between, and what is left of the point/c is what
-        the hard threshold leaves, at \|point\| = alpha·√(gamma·step·c).
+        With c = 1 + step·l2 and a step below gamma·c the firm threshold: soft-thresholding by
+        step·alpha, divided by c − step/gamma, where that is at most gamma·alpha, and point/c
+        beyond. With a larger step the objective is concave in between, and what is left is
+        the hard threshold: point/c from alpha·√(gamma·step·c) on, and zero below.
 
     References
     ----------
@@ -179,7 +179,7 @@ def mcp_prox_of_size(
     """What :func:`mcp_prox` gives for points that are not negative, in few operations.
 
     Below gamma·alpha the firm threshold is less than L2 alone would leave, beyond it would be
-    more: so the smaller of the two is the answer. From the step on where the objective is
+    more: so the smaller of the two is the answer. With a step so large that the objective is
     concave the firm threshold is made infinitely steep, and its foot is where the hard
     threshold jumps.
     """
