@@ -212,7 +212,7 @@ class RegularizationPathDisplay:
             # The data loss is often far below the penalty.
             panel.set_yscale("log" if given["data_loss"].min() > 0 else "linear")
         for panel in axes:
-            panel.set_xscale("log")
+            _log_scale(panel, alphas)
             self._mark(panel)
         axes[-1].set_xlabel("λ (alpha)")
         if self.alpha_min is not None or self.alpha_1se is not None:
@@ -343,6 +343,21 @@ class RegularizationPathDisplay:
             alpha_1se=float(alphas[mean >= mean[best] - error].max()) or None,
         )
         return display.plot(ax=ax)
+
+
+def _log_scale(panel: Any, x: np.ndarray) -> None:
+    """Make the x axis logarithmic, with labels that do not touch.
+
+    Where it spans less than two decades matplotlib labels all that there is room for, and
+    more: here it is at most three a decade.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    panel.set_xscale("log")
+    if x.max() < 100 * x.min():
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_losses(
