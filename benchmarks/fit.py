@@ -131,7 +131,7 @@ PEERS = {
 
 
 def race(peers, arguments, epochs, repeats):
-    """Median milliseconds an epoch of each peer; the first round is for imports and caches."""
+    """Milliseconds an epoch of each peer and round; the first is for imports and caches."""
     times = {name: [] for name in peers}
     for repeat in range(repeats + 1):
         for name, fit in peers.items():
@@ -140,7 +140,12 @@ def race(peers, arguments, epochs, repeats):
             own_epochs = max(1, epochs // SKORCH_SHARE) if fit is fit_skorch else epochs
             if repeat:
                 times[name].append((time.perf_counter() - start) / own_epochs * 1e3)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return times
+
+
+def ratio(times, slow, fast):
+    """Median over the rounds, in each of which both had the machine as it was then."""
+    return statistics.median(s / f for s, f in zip(times[slow], times[fast], strict=True))
 
 
 def print_peers(quick):
@@ -152,10 +157,10 @@ def print_peers(quick):
         target = (y > 0).astype(np.int64) if classify else y
         for batch_size, epochs in EPOCHS.items():
             arguments = (X, target, batch_size, epochs, classify)
-            medians = race(PEERS, arguments, epochs, 2 if quick else 5)
+            times = race(PEERS, arguments, epochs, 2 if quick else 5)
             case = f"{'classifier' if classify else 'regressor'}, batch {batch_size}"
-            cells = "".join(f"{medians[name]:>14.1f}" for name in PEERS)
-            ratios = [medians[p] / medians["skreg"] for p in ("scikit-learn", "skorch + L1")]
+            cells = "".join(f"{statistics.median(times[name]):>14.1f}" for name in PEERS)
+            ratios = [ratio(times, peer, "skreg") for peer in ("scikit-learn", "skorch + L1")]
             print(f"{case:<24}{cells}{ratios[0]:>14.1f}x{ratios[1]:>13.1f}x", flush=True)
 
 
@@ -170,9 +175,11 @@ def print_deep(quick, rate):
     peers = {"skreg": fit_skreg, "torch loop": fit_torch}
     for batch_size in (200, 1000):
         arguments = (X, y, batch_size, DEEP_EPOCHS, False, DEEP)
-        skreg, loop = race(peers, arguments, DEEP_EPOCHS, 1 if quick else 3).values()
+        times = race(peers, arguments, DEEP_EPOCHS, 1 if quick else 3)
+        skreg, loop = (statistics.median(times[name]) for name in peers)
         share = products / (skreg / 1e3) / 1e9 / rate
-        cells = f"{skreg:>10.0f}{loop:>12.0f}{loop / skreg:>11.2f}x{share:>15.0%}"
+        ahead = ratio(times, "torch loop", "skreg")
+        cells = f"{skreg:>10.0f}{loop:>12.0f}{ahead:>11.2f}x{share:>15.0%}"
         print(f"{f'batch {batch_size}':<14}{cells}", flush=True)
 
 
