@@ -17,7 +17,7 @@ import warnings
 
 import numpy as np
 import torch
-from fit import matrix_product_rate
+from fit import matrix_product_rate, ratio
 from saving import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -87,10 +87,6 @@ def race(calls, repeats, seconds):
             if repeat:
                 times[name].append(taken)
     return times
-
-
-def ratio(times, slow, fast):
-    return statistics.median(s / f for s, f in zip(times[slow], times[fast], strict=True))
 
 
 def compare_peers(n_threads, repeats, seconds):

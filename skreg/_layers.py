@@ -147,7 +147,29 @@ class WideLayer(StackedLayer):
         return backward
 
 
-class NarrowLayer(StackedLayer):
+class _LayerOfRows(StackedLayer):
+    """A layer whose gradient is computed transposed, in rows, and then written in columns."""
+
+    _row_gradient: Tensor
+
+    def backward(self, delta: Tensor) -> Call:
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+        rows, row_gradient = delta.mT, self._row_gradient
+        column_gradient = row_gradient.mT
+
+        def backward(x: Tensor, columns: Tensor) -> None:
+            if x.ndim == 2:
+                # Rows that all members share come to layers of one output alone.
+                torch.mm(rows[:, 0], x, out=row_gradient[:, 0])
+            else:
+                torch.bmm(rows, x, out=row_gradient)
+            weight_gradient.copy_(column_gradient)
+            torch.sum(delta, 1, out=bias_gradient)
+
+        return backward
+
+
+class NarrowLayer(_LayerOfRows):
     """A layer of a few outputs: each product in the orientation that is fast."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
@@ -165,23 +187,11 @@ class NarrowLayer(StackedLayer):
 
         return forward
 
-    def backward(self, delta: Tensor) -> Call:
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
-        rows, row_gradient = delta.mT, self._row_gradient
-        column_gradient = row_gradient.mT
-
-        def backward(x: Tensor, columns: Tensor) -> None:
-            torch.bmm(rows, x, out=row_gradient)
-            weight_gradient.copy_(column_gradient)
-            torch.sum(delta, 1, out=bias_gradient)
-
-        return backward
-
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
         return partial(torch.bmm, delta, self._rows, out=out)
 
 
-class SingleOutputLayer(StackedLayer):
+class SingleOutputLayer(_LayerOfRows):
     """A layer of one output: its weights are a row, and so are its outputs."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
@@ -201,21 +211,6 @@ class SingleOutputLayer(StackedLayer):
                 torch.baddbmm(bias, weights, x.mT, out=row)
 
         return forward
-
-    def backward(self, delta: Tensor) -> Call:
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
-        rows, row_gradient = delta.mT, self._row_gradient
-        column_gradient = row_gradient.mT
-
-        def backward(x: Tensor, columns: Tensor) -> None:
-            if x.ndim == 2:
-                torch.mm(rows[:, 0], x, out=row_gradient[:, 0])
-            else:
-                torch.bmm(rows, x, out=row_gradient)
-            weight_gradient.copy_(column_gradient)
-            torch.sum(delta, 1, out=bias_gradient)
-
-        return backward
 
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
         return partial(torch.mul, delta, self._row, out=out)
