@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -29,6 +28,7 @@ from skreg._callbacks import CallbackSupportMixin, fit_tasks
 from skreg._data import FitJob, Shuffler, TensorData
 from skreg._fista import FISTA
 from skreg._fitted import FittedNetwork
+from skreg._hold_out import HoldOutMixin
 from skreg._parallel import threads_worth
 from skreg._penalized_optimizer import PENALTY_METHODS
 from skreg._progress import Progress
@@ -50,7 +50,9 @@ from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
 
 
-class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseRegularizedNetwork(
+    HoldOutMixin, FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
+):
     """Parameters, fitting and fitted attributes of all estimators, whatever the network."""
 
     _parameter_constraints: dict = {
@@ -434,56 +436,6 @@ class BaseRegularizedNetwork(FittedNetwork, CallbackSupportMixin, BaseEstimator,
                 f"are to train on, and is clipped to that."
             )
         return min(int(self.batch_size), n_samples)
-
-    def _split(
-        self,
-        X: Any,
-        y: np.ndarray,
-        target: np.ndarray,
-        sample_weight: np.ndarray | None,
-    ) -> tuple[TensorData, TensorData | None]:
-        """Rows to train on, and under early stopping those to validate on."""
-        if not self.early_stopping:
-            return TensorData(X, target, sample_weight), None
-        n_samples = X.shape[0]
-        too_few = (
-            f"validation_fraction={self.validation_fraction} of {n_samples} samples leaves too "
-            f"few to validate on. Increase it, give more data, or set early_stopping=False."
-        )
-        try:
-            train, valid = train_test_split(
-                np.arange(n_samples),
-                test_size=self.validation_fraction,
-                random_state=self._random_state,
-                stratify=self._stratify(y),
-            )
-        except ValueError as error:
-            raise ValueError(f"{too_few} ({error})") from error
-        if len(valid) < 2:
-            raise ValueError(too_few)
-        weights = None if sample_weight is None else sample_weight[valid]
-        self.net_.scorer = partial(self._score_raw, y[valid], weights)
-        self.net_.batch_size = min(self.net_.batch_size, len(train))
-        return (
-            TensorData(X, target, sample_weight, rows=train),
-            TensorData(X, target, sample_weight, rows=valid),
-        )
-
-    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        return None
-
-    def _score_raw(
-        self, y: np.ndarray, sample_weight: np.ndarray | None, raw: Tensor
-    ) -> np.ndarray:
-        """Validation scores of all members; minus infinity where predictions are not finite."""
-        return np.array(
-            [
-                self._score_predictions(y, self._decode(member), sample_weight)
-                if torch.isfinite(member).all()
-                else -np.inf
-                for member in raw
-            ]
-        )
 
     def _conclude(self, residual: float) -> None:
         """Publish what came of training that ended this far from optimal."""
