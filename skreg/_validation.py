@@ -26,7 +26,7 @@ ENDED_NOT_FINITE = (
 )
 
 # Numbers that take longer to read than a second thread to wake.
-_WORTH_MORE_THREADS = 2**20
+_LONG_TO_READ = 2**20
 
 # The weights of two such layers are more than an index of 64 bits counts.
 _MOST_NEURONS = 2**31
@@ -105,7 +105,7 @@ def torch_reads_faster(array: np.ndarray) -> bool:
     It warns of memory that is read-only, and cannot read backwards.
     """
     readable = array.flags.writeable and min(array.strides, default=0) >= 0
-    return readable and array.size >= _WORTH_MORE_THREADS
+    return readable and array.size >= _LONG_TO_READ
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray:

@@ -463,3 +463,15 @@ def test_colours_differ_in_lightness_or_hue_for_everybody():
         seen = np.clip(colors**2.2 @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
         apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
         assert apart[np.triu_indices(len(seen), 1)].min() > 0.15
+
+
+@pytest.mark.parametrize(("largest", "most"), [(0.08, 6), (5.0, 5)])
+def test_labels_of_alpha_are_few_enough_not_to_touch(largest, most):
+    alphas = np.geomspace(0.002, largest, 20)
+    display = RegularizationPathDisplay(alphas, np.arange(20)).plot()
+    (axis,) = display.ax_
+    axis.figure.canvas.draw()
+    labels = axis.get_xticklabels(minor=True) + axis.get_xticklabels()
+    low, high = axis.get_xlim()
+    shown = [t for t in labels if t.get_text() and low <= t.get_position()[0] <= high]
+    assert 2 <= len(shown) <= most
