@@ -185,6 +185,13 @@ class BaseRegularizedNetwork(
     def _start_elsewhere(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
         """Where training does not start from the module's own weights, change them."""
 
+    def _drop_empty_inputs(self, module: Any, X: Any) -> None:
+        """Zero the weights of columns that are 0 in all rows, where the network has such.
+
+        The loss does not depend on them, so that under a penalty 0 is where they belong. No
+        gradient leads there, and one that is flat for large weights does not either.
+        """
+
     def _begin_anew(self) -> None:
         """Forget what belongs to a network that was fitted before."""
 
@@ -293,6 +300,8 @@ class BaseRegularizedNetwork(
             self.n_outputs_ = self._count_outputs(target)
             module = self._make_module(X)
             self._start_elsewhere(module, *given)
+            if not incremental and self.penalty_method == "proximal" and self._plain_penalty():
+                self._drop_empty_inputs(module, X)
         if resume and incremental:
             self.net_.move_to(device)
             self.net_.set_penalty(self._make_penalty())
@@ -387,6 +396,7 @@ class BaseRegularizedNetwork(
             betas=(self.beta_1, self.beta_2),
             eps=self.epsilon,
             penalty_method=self.penalty_method,
+            stacked=self._joinable,
         )
 
     def _make_net(self, module: Any, loss: Loss, n_samples: int, device: str) -> RegularizedNet:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skreg._base import BaseRegularizedNetwork
@@ -53,6 +54,12 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
 
     def _start_elsewhere(self, module: MLP, X: Any, y: Any, sample_weight: Any) -> None:
         self._pilots = self._start_from_pilot(module, X, y, sample_weight)
+
+    @torch.no_grad()
+    def _drop_empty_inputs(self, module: MLP, X: Any) -> None:
+        empty = np.ones(X.shape[1], dtype=bool)
+        empty[X.indices[X.data != 0] if issparse(X) else X.any(axis=0)] = False
+        module.weights[0][:, torch.from_numpy(empty)] = 0.0
 
     def _make_penalty(self, module: MLP | None = None) -> Penalty | None:
         """The penalty that the parameters ask for, on the features that a network takes."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skreg._floor import floor_of
 from skreg._group_penalties import GroupPenalty
 from skreg._groups import GroupView
 from skreg._penalized_optimizer import new_count, reader
@@ -66,6 +67,9 @@ class GroupStep:
         self._lr = lr.reshape(-1, 1) if isinstance(lr, Tensor) and lr.ndim else lr
         self._prox = penalty.plan_prox(self._weights)
         self._inverse_roots = roots.reciprocal()
+        sizes = roots.square()
+        self._share, self._base = floor_of(penalty, self._square)
+        self._share_of_group = (sizes / sizes.sum()).unsqueeze(1)
         self._step, self._moves = torch.empty_like(self._square), torch.empty_like(self._square)
         self._one = torch.ones(())
 
@@ -73,6 +77,8 @@ class GroupStep:
         """Take the step; the gradient is left as it is."""
         beta_1, beta_2 = self._betas
         squares = self._gradients.norms().mul_(self._inverse_roots).square_()
+        mean = squares @ self._share_of_group
+        squares.add_(torch.addcmul(self._base, self._share, mean))
         self._square.lerp_(squares, 1 - beta_2)
         self._mean.lerp_(self._gradients.tensor, 1 - beta_1)
         self._count.add_(self._one)

@@ -15,6 +15,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -28,8 +29,16 @@ Move = tuple[Tensor, dict[str, Any]]
 
 PENALTY_METHODS = ("proximal", "subgradient", "decoupled")
 
+# Below what a setting must be, and its range in words.
+_RANGES = {
+    "lr": (np.inf, "finite and at least 0"),
+    "momentum": (1.0, "at least 0 and below 1"),
+    "betas": (1.0, "two numbers of at least 0 and below 1"),
+    "eps": (np.inf, "finite and at least 0"),
+}
+
 # What a state dict leaves out of a group.
-_CONFIGURATION = ("penalty", "capturable")
+_CONFIGURATION = ("penalty", "stacked", "capturable")
 
 
 def along_members(values: float | Tensor, parameter: Tensor) -> Any:
@@ -93,6 +102,20 @@ def _as_saved(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, **counts}
 
 
+def _check_settings(group: dict[str, Any]) -> None:
+    """Raise ValueError where a setting of a parameter group is out of its range."""
+    method = group["penalty_method"]
+    if method not in PENALTY_METHODS:
+        raise ValueError(f"penalty_method must be one of {PENALTY_METHODS}, got {method!r}.")
+    for name, (upper, range_) in _RANGES.items():
+        if name not in group:
+            continue
+        value = group[name]
+        numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+        if not ((numbers >= 0) & (numbers < upper)).all():
+            raise ValueError(f"{name} must be {range_}, got {name}={value}.")
+
+
 class PenalizedOptimizer(Optimizer):
     """A gradient step of some kind, and a penalty that enters it by one of three ways.
 
@@ -101,11 +124,6 @@ class PenalizedOptimizer(Optimizer):
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        method = defaults["penalty_method"]
-        if method not in PENALTY_METHODS:
-            raise ValueError(
-                f"penalty_method must be one of {PENALTY_METHODS}, got {method!r}."
-            )
         super().__init__(params, defaults)
         self._forget_memory()
 
@@ -137,6 +155,7 @@ class PenalizedOptimizer(Optimizer):
         self._scratch.clear()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
+        _check_settings({**self.defaults, **param_group})
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         penalty = group["penalty"]
@@ -163,13 +182,13 @@ class PenalizedOptimizer(Optimizer):
         saved = super().state_dict()
         for group in saved["param_groups"]:
             for name in _CONFIGURATION:
-                del group[name]
+                group.pop(name, None)
         states = {key: _as_saved(state) for key, state in saved["state"].items()}
         return {**saved, "state": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         groups = [
-            {**saved, **{name: own[name] for name in _CONFIGURATION}}
+            {**saved, **{name: own[name] for name in _CONFIGURATION if name in own}}
             for saved, own in zip(state_dict["param_groups"], self.param_groups, strict=True)
         ]
         super().load_state_dict({**state_dict, "param_groups": groups})
@@ -270,13 +289,20 @@ class PenalizedOptimizer(Optimizer):
         return take_step
 
     def _moves(self) -> list[Move]:
-        return [
+        moves = [
             (parameter, settings)
             for number, group in enumerate(self.param_groups)
             for settings in [self._settings(number, group)]
             for parameter in group["params"]
             if parameter.grad is not None
         ]
+        if any(parameter.grad.is_sparse for parameter, _ in moves):
+            raise RuntimeError(
+                f"{type(self).__name__} does not support sparse gradients: a penalty moves "
+                f"every weight in every step. Make the layer without sparse=True, as in "
+                f"torch.nn.Embedding(..., sparse=False)."
+            )
+        return moves
 
     def _settings(self, number: int, group: dict[str, Any]) -> dict[str, Any]:
         """A group as steps take it: where capturable, its rate is in memory that stays."""

@@ -20,7 +20,7 @@ class KeepSupport(Penalty):
     mask : Tensor of the shape of the weights
     """
 
-    alpha = 1.0
+    alpha = 0.0
 
     def __init__(self, mask: Tensor) -> None:
         self.mask = mask

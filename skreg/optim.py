@@ -37,9 +37,11 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from skreg._floor import floor_of, plan_sum_of_squares
 from skreg._group_penalties import GroupPenalty
 from skreg._group_step import GroupStep
 from skreg._optimality import optimality_residual
@@ -197,9 +199,24 @@ class ProximalAdam(PenalizedOptimizer):
         Proximal step after the gradient step; subgradient added to the gradient (with L2
         this is ``torch.optim.Adam(weight_decay=alpha)``); or weights scaled by
         1 − lr·alpha, for L2 alone (``torch.optim.AdamW(weight_decay=alpha)``).
+    stacked : bool, default=False
+        Whether the leading axis of every parameter is the member of a stack, as in
+        :class:`skreg.modules.MLP`: each member then takes the steps that it would take alone.
+        A learning rate or an `alpha` for each member says so too.
     capturable : bool, default=False
         Whether steps can be recorded in a CUDA graph, as in ``torch.optim``: counts are kept
         on the device. Without a graph such steps are slower.
+
+    Notes
+    -----
+    Where a penalty enters by its prox, what the second moment averages is not g² but
+    :math:`g^2 + 0.1^2\,\overline{g^2} + (0.01\,α)^2`, with the mean over the tensor (over
+    each member of a stack; for a group penalty g² is the group's mean). So a weight without a
+    gradient has a bounded step too: at most lr/(0.01·alpha), and at most 10·lr over the root
+    mean square of the tensor's gradients. However small its own gradients are, L1
+    moves a weight by at most 100·lr in a step and L2 divides it by at most 1 + 100·lr.
+    Where the steps come to rest does not depend on it, and without a penalty, or with an
+    alpha of 0, it is Adam.
 
     References
     ----------
@@ -217,7 +234,7 @@ class ProximalAdam(PenalizedOptimizer):
     >>> weight.sum().backward()
     >>> optimizer.step()
     >>> weight
-    tensor([0.0000, 0.8000], requires_grad=True)
+    tensor([0.0000, 0.8010], requires_grad=True)
     """
 
     def __init__(
@@ -229,6 +246,7 @@ class ProximalAdam(PenalizedOptimizer):
         *,
         penalty: Penalty | None = None,
         penalty_method: str = "proximal",
+        stacked: bool = False,
         capturable: bool = False,
     ) -> None:
         defaults = {
@@ -237,6 +255,7 @@ class ProximalAdam(PenalizedOptimizer):
             "eps": eps,
             "penalty": penalty,
             "penalty_method": penalty_method,
+            "stacked": stacked,
             "capturable": capturable,
         }
         super().__init__(params, defaults)
@@ -257,6 +276,8 @@ class ProximalAdam(PenalizedOptimizer):
         # One pass over memory where _gradient_step has eight, one call for all parameters.
         group = moves[0][1]
         states = [self._state_of(*move) for move in moves]
+        # The call decays what is added to the second moment before it.
+        floors = [self._plan_floor(*m, decayed=True) for m in moves if is_proximal(m[1])]
         counts = [state["step"] for state in states]
         parameters, gradients = [p for p, _ in moves], [p.grad for p, _ in moves]
         moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
@@ -275,6 +296,8 @@ class ProximalAdam(PenalizedOptimizer):
                 gradients[:] = [self._gradient(*move) for move in moves]
             for count in counts:
                 count.add_(_ONE)
+            for add_floor in floors:
+                add_floor()
             move_all(*lists)
             for proximal_step in proximal:
                 proximal_step()
@@ -290,6 +313,8 @@ class ProximalAdam(PenalizedOptimizer):
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(gradient, 1 - beta_1)
         square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+        if is_proximal(group):
+            self._plan_floor(parameter, group)()
         metric, scale = self._plan_metric(parameter, group)()
         correction = 1 - beta_1 ** reader(count, capturable=group["capturable"])()
         parameter.sub_(torch.div(mean, metric, out=metric).mul_(scale / correction))
@@ -301,6 +326,23 @@ class ProximalAdam(PenalizedOptimizer):
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
+
+    def _plan_floor(
+        self, parameter: Tensor, group: dict[str, Any], *, decayed: bool = False
+    ) -> Callable[[], object]:
+        """Return what adds the floor to the second moment, after its update.
+
+        Or before it, where that is `decayed` by it.
+        """
+        beta_2 = group["betas"][1]
+        factor = (1 - beta_2) / beta_2 if decayed else 1 - beta_2
+        square, gradient = self.state[parameter]["exp_avg_sq"], parameter.grad
+        assert gradient is not None
+        share, base = (factor * part for part in floor_of(group["penalty"], square))
+        stacked = _is_stack(group)
+        share = share / (gradient[0] if stacked else gradient).numel()
+        add_up = plan_sum_of_squares(gradient, stacked=stacked)
+        return lambda: square.add_(torch.addcmul(base, share, add_up()))
 
     def _group_step(self, parameter: Tensor, group: dict[str, Any]) -> GroupStep:
         """A gradient and a proximal step with one size for each group of weights.
@@ -364,10 +406,20 @@ class ProximalAdam(PenalizedOptimizer):
         return measure
 
 
+def _is_stack(group: dict[str, Any]) -> bool:
+    """Whether the leading axis of the parameters is the member of a stack."""
+    settings = group["lr"], group["penalty"].alpha
+    return group.get("stacked", False) or any(np.ndim(each) for each in settings)
+
+
 def _alike(move: Move, other: Move) -> bool:
     """Whether torch's fused call can move both."""
     (parameter, group), (_, settings) = move, other
     lr = group["lr"]
+    if is_proximal(group) and group["betas"][1] == 0:
+        return False  # nothing that is there before the call is left after it
+    if parameter.grad is None or parameter.grad.stride() != parameter.stride():
+        return False  # it reads memory in its order, whatever the strides
     if group["capturable"]:
         # On CUDA it reads the rate as float32, which is too coarse for float64.
         takes_rate = parameter.is_cpu or (parameter.is_cuda and lr.dtype == torch.float32)

@@ -29,7 +29,7 @@ LAYERS = [
     {"_plot_style"},
     {"_groups", "_penalty", "losses", "_persistence"},
     {"_concave"},
-    {"_elementwise_penalties", "_optimality", "_support"},
+    {"_elementwise_penalties", "_floor", "_optimality", "_support"},
     {"_group_penalties"},
     {"penalties"},
     {"_penalized_optimizer"},
@@ -97,7 +97,7 @@ def test_the_maths_does_without_the_rest():
     # Penalties and optimizers go in anybody's torch loop: neither skorch nor pandas is theirs.
     for module in (
         *("_prox", "_groups", "_penalty", "_elementwise_penalties", "_group_penalties"),
-        *("_group_step", "_optimality", "_penalized_optimizer"),
+        *("_floor", "_group_step", "_optimality", "_penalized_optimizer"),
         *("penalties", "losses", "modules", "optim"),
     ):
         roots = {name.split(".")[0] for name in imports_of(module)}

@@ -9,13 +9,16 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import given
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import make_regression
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import MultiTaskLasso
 from strategies import tensors
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg._floor import OF_ALPHA, OF_GRADIENT
 from skreg._groups import GroupLayout, layout_of
 from skreg.optim import ProximalAdam, ProximalSGD, optimality_residual
 from skreg.penalties import (
@@ -258,7 +261,10 @@ class TestAdamByGroup:
             adam.step()
             slope = gradient(by_hand)
             mean = 0.9 * mean + 0.1 * slope
-            square = 0.999 * square + 0.001 * slope.square().mean(2, keepdim=True)
+            squares = slope.square().mean(2, keepdim=True)
+            floor = OF_GRADIENT**2 * squares.mean(1, keepdim=True)
+            floor = floor + (OF_ALPHA * alphas.double().reshape(2, 1, 1)).square()
+            square = 0.999 * square + 0.001 * (squares + floor)
             step = rates.double().reshape(2, 1, 1) / ((square / (1 - 0.999**t)).sqrt() + 1e-8)
             by_hand = by_hand - step * mean / (1 - 0.9**t)
             threshold = step * alphas.double().reshape(2, 1, 1) * 2**0.5
@@ -346,6 +352,26 @@ def test_without_a_hidden_layer_the_group_lasso_is_multi_task_lasso(settings):
     ).fit(X_multi, Y_multi)
     np.testing.assert_allclose(ours.coefs_[0].T, theirs.coef_, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(ours.selected_features_, ~zero)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "mcp", "scad", "group_mcp", "group_scad"])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_a_column_of_zeros_is_out_under_every_penalty(penalty, sparse, hidden):
+    X, y = _problem()
+    X[:, 3] = 0.0
+    settings = {"max_iter": 5, "random_state": 0}
+    free = RegularizedMLPRegressor(hidden, penalty=None, **settings)
+    model = RegularizedMLPRegressor(hidden, penalty=penalty, **settings)
+    # To partial_fit the column may come yet.
+    first = RegularizedMLPRegressor(hidden, penalty=penalty, random_state=0)
+    first.partial_fit(X[:1], y[:1])
+    for each in (free, model):
+        with pytest.warns(ConvergenceWarning):
+            each.fit(csr_matrix(X) if sparse else X, y)
+    assert np.flatnonzero(~model.selected_features_).tolist() == [3]
+    assert free.selected_features_.all()
+    assert first.selected_features_.all()
 
 
 def _problem():

@@ -1,6 +1,7 @@
 """Optimizers: torch's own where nothing is penalized, the right problem where something is."""
 
 import copy
+import inspect
 import io
 import pickle
 
@@ -461,3 +462,60 @@ def test_errors_name_what_is_wrong_and_the_way_out(optimizer):
         optimizer([weight], penalty=L1(1.0), penalty_method="decoupled")
     with pytest.raises(TypeError, match=r"must be a skreg.penalties.Penalty or None, got 'l1'"):
         optimizer([weight], penalty="l1")
+
+
+BAD_SETTINGS = {
+    "lr": [-1.0, float("nan"), float("inf"), torch.tensor([0.1, -0.1])],
+    "momentum": [-0.1, 1.0, 1.5, float("nan")],
+    "betas": [(1.5, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, float("nan"))],
+    "eps": [-1.0, float("nan"), float("inf")],
+    "penalty_method": ["prox"],
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("make", "name", "value"),
+        [
+            (make, name, value)
+            for make in (ProximalAdam, ProximalSGD)
+            for name, values in BAD_SETTINGS.items()
+            for value in values
+            if name in inspect.signature(make).parameters
+        ],
+    )
+    def test_settings_out_of_their_range(self, make, name, value):
+        weight = torch.zeros(2, requires_grad=True)
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            make([weight], **{name: value})
+        # In a group of its own as well.
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            make([{"params": [weight], name: value}])
+        optimizer = make([weight])
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            optimizer.add_param_group({"params": [torch.zeros(1)], name: value})
+        assert len(optimizer.param_groups) == 1
+
+    @pytest.mark.parametrize("make", [ProximalAdam, ProximalSGD])
+    def test_the_ends_of_the_ranges_are_in_them(self, make):
+        weight = torch.ones(2, requires_grad=True)
+        ends = {"lr": 0.0, "momentum": 0.0, "betas": (0.0, 0.0), "eps": 0.0}
+        optimizer = make(
+            [weight],
+            penalty=L1(0.1),
+            **{k: v for k, v in ends.items() if k in inspect.signature(make).parameters},
+        )
+        weight.grad = torch.tensor([1.0, 0.0])
+        optimizer.step()
+        assert weight.tolist() == [1.0, 1.0]
+
+    @pytest.mark.parametrize("make", [ProximalAdam, ProximalSGD])
+    @pytest.mark.parametrize("penalty", [None, L2(0.1)])
+    def test_sparse_gradients_are_refused(self, make, penalty):
+        table = torch.nn.Embedding(4, 2, sparse=True)
+        optimizer = make(table.parameters(), penalty=penalty)
+        table(torch.tensor([1, 2])).sum().backward()
+        before = table.weight.detach().clone()
+        with pytest.raises(RuntimeError, match="sparse gradients"):
+            optimizer.step()
+        assert torch.equal(table.weight, before)

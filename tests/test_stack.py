@@ -105,6 +105,13 @@ def test_members_are_the_models_they_would_be_alone(estimator, y, hidden, solver
     check_stack_against_single_fits(make, members)
 
 
+@pytest.mark.parametrize("penalty", ["l1", "l2", "group_lasso"])
+def test_members_whose_gradients_differ_in_size(penalty):
+    # With one alpha and one learning rate nothing but the net says that this is a stack.
+    members = [({"penalty": penalty}, X, scale * Y, None) for scale in (1.0, 1e-3)]
+    check_stack_against_single_fits(small, members)
+
+
 def fourth_power(y_pred, y_true):
     return (y_pred - y_true) ** 4
 

@@ -126,7 +126,7 @@ class TestOneStep:
             np.testing.assert_allclose(after, plain - self.eta * self.alpha * w, atol=1e-14)
 
     def test_biases_are_left_out_unless_asked_for(self):
-        big = {"penalty": "l1", "alpha": 1e6, "max_iter": 3}
+        big = {"penalty": "l1", "alpha": 1e6, "max_iter": 10}
         assert all((b != 0).any() for b in network(**big).fit(X, y).intercepts_)
         penalized = network(**big, penalize_bias=True).fit(X, y)
         assert all((b == 0).all() for b in penalized.intercepts_)
