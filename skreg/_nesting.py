@@ -19,6 +19,7 @@ from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import _get_feature_names
 
 from skreg._base import BaseRegularizedNetwork
+from skreg._wrapped import wrapped
 
 __all__ = ["StandIn", "path_to_network", "replace_network"]
 
@@ -34,11 +35,8 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
     path: list[str] = []
     step = estimator
     while not isinstance(step, BaseRegularizedNetwork):
-        if isinstance(step, Pipeline):
-            name, step = step.steps[-1]
-        elif isinstance(step, TransformedTargetRegressor):
-            name, step = "regressor", step.regressor
-        else:
+        inside = wrapped(step, fitted=False)
+        if inside is None:
             kind = "None" if step is None else type(step).__name__
             where = f"{type(estimator).__name__} ends in {kind}" if path else f"{kind} is none"
             raise TypeError(
@@ -48,6 +46,7 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
                 f"ends in one or a TransformedTargetRegressor around one; for other "
                 f"estimators use scikit-learn's GridSearchCV or RandomizedSearchCV."
             )
+        name, step = inside
         path.append(name)
     return tuple(path)
 
@@ -55,9 +54,8 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
 def network_in(estimator: Any) -> BaseRegularizedNetwork:
     """Return the network itself."""
     path_to_network(estimator)
-    while not isinstance(estimator, BaseRegularizedNetwork):
-        is_pipeline = isinstance(estimator, Pipeline)
-        estimator = estimator.steps[-1][1] if is_pipeline else estimator.regressor
+    while (inside := wrapped(estimator, fitted=False)) is not None:
+        _, estimator = inside
     return estimator
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skreg._plot_style import COLORS, ZERO_COLOR, make_axes
+from skreg._wrapped import fitted_network
 
 __all__ = ["LossCurveDisplay", "RegularizationPathDisplay"]
 
@@ -62,12 +62,16 @@ class LossCurveDisplay:
         -------
         self : LossCurveDisplay
         """
-        data_loss = np.asarray(self.data_loss, dtype=float)
-        penalty = np.asarray(self.penalty, dtype=float)
-        if data_loss.shape != penalty.shape or data_loss.ndim != 1:
+        data_loss, penalty = _finite(self.data_loss), _finite(self.penalty)
+        if data_loss.shape != penalty.shape or data_loss.ndim != 1 or not len(data_loss):
             raise ValueError(
                 f"LossCurveDisplay needs one data loss and one penalty for each epoch, got "
                 f"shapes {data_loss.shape} and {penalty.shape}."
+            )
+        if log and (data_loss + penalty <= 0).all():
+            raise ValueError(
+                "LossCurveDisplay has a logarithmic axis for the loss, and the objective is "
+                "positive in no epoch: draw it by log=False."
             )
         axes = make_axes(ax, (1, 1), "LossCurveDisplay.plot", (5.6, 3.8))[0, 0]
         epochs = np.arange(1, len(data_loss) + 1)
@@ -88,6 +92,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : fitted estimator with `data_loss_curve_` and `penalty_curve_`
+            Of a Pipeline, a TransformedTargetRegressor or a search, the network in it.
         name : str, default=None
             Title.
         ax, log
@@ -97,8 +102,13 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
         """
-        check_is_fitted(estimator)
-        display = cls(estimator.data_loss_curve_, estimator.penalty_curve_, name=name)
+        network, _ = fitted_network(
+            estimator,
+            attributes=("data_loss_curve_",),
+            caller=cls.__name__,
+            kind="a fitted network of skreg",
+        )
+        display = cls(network.data_loss_curve_, network.penalty_curve_, name=name)
         return display.plot(ax=ax, log=log)
 
 
@@ -108,14 +118,15 @@ class RegularizationPathDisplay:
     The first panel counts the features with weights left; the second has the score, with a
     band of one standard error where there are several folds; the third has the objective, the
     data loss and the penalty. Two λ may be marked: the best, and the largest within one
-    standard error of it.
+    standard error of it. Where a value is not finite the curve has a gap; so has the mean score
+    where one of its folds is not finite, as in scikit-learn's searches.
 
     It is recommended to use :meth:`from_path` or :meth:`from_estimator`.
 
     Parameters
     ----------
     alphas : array-like of shape (n_alphas,)
-        Strengths λ, in any order.
+        Strengths λ, positive, in any order.
     n_features : array-like of shape (n_alphas,), default=None
         Features left at each; None draws no panel of them.
     scores : array-like of shape (n_alphas,) or (n_alphas, n_folds), default=None
@@ -199,6 +210,7 @@ class RegularizationPathDisplay:
             panel = next(panels)
             n_features = given["n_features"][order]
             panel.step(alphas, n_features, where="mid", color=COLORS[0], marker=".")
+            _say_if_empty(panel, n_features)
             panel.set_ylabel("features left")
             panel.set_ylim(bottom=0)
         if "scores" in given:
@@ -210,7 +222,8 @@ class RegularizationPathDisplay:
             _draw_losses(panel, alphas, given["data_loss"][order], given["penalty"][order])
             panel.set_ylabel("loss")
             # The data loss is often far below the penalty.
-            panel.set_yscale("log" if given["data_loss"].min() > 0 else "linear")
+            positive = not (given["data_loss"] <= 0).any()
+            panel.set_yscale("log" if positive else "linear")
         for panel in axes:
             _log_scale(panel, alphas)
             self._mark(panel)
@@ -236,10 +249,10 @@ class RegularizationPathDisplay:
                 )
 
     def _checked(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        alphas = np.asarray(self.alphas, dtype=float)
+        alphas = np.atleast_1d(np.asarray(self.alphas, dtype=float))
         names = ("n_features", "scores", "data_loss", "penalty")
         values = {name: getattr(self, name) for name in names}
-        given = {k: np.asarray(v, dtype=float) for k, v in values.items() if v is not None}
+        given = {name: _finite(own) for name, own in values.items() if own is not None}
         if not given:
             raise ValueError(
                 "RegularizationPathDisplay has nothing to draw: give n_features, scores or "
@@ -251,17 +264,43 @@ class RegularizationPathDisplay:
                 "neither."
             )
         for name, own in given.items():
-            if len(own) != len(alphas):
+            _check_length(name, own, alphas)
+            if own.ndim > 1 + (name == "scores") or not own.size:
+                folds = " or (n_alphas, n_folds)" if name == "scores" else ""
                 raise ValueError(
-                    f"RegularizationPathDisplay needs one entry for each alpha, got "
-                    f"{len(alphas)} alphas and {len(own)} entries of {name}."
+                    f"RegularizationPathDisplay needs {name} of shape (n_alphas,){folds}, got "
+                    f"{own.shape}."
                 )
-        if (alphas <= 0).any():
+        marks = [mark for mark in (self.alpha_min, self.alpha_1se) if mark is not None]
+        if not all(0 < alpha < np.inf for alpha in (*alphas, *marks)):
             raise ValueError(
                 "RegularizationPathDisplay has a logarithmic axis for alpha: every alpha must "
-                "be positive. Leave alpha=0 out."
+                "be positive and finite. Leave alpha=0 out."
             )
         return alphas, given
+
+    @classmethod
+    def _of_path(cls, path: Any, scores: Any, **parameters: Any) -> Self:
+        """Without alpha = 0, which has no place on the axis."""
+        alphas = np.asarray(path.alphas)
+        drawn = alphas > 0
+        if not drawn.any():
+            raise ValueError(
+                f"RegularizationPathDisplay has a logarithmic axis for alpha, and this path "
+                f"has no positive alpha: {alphas.tolist()}."
+            )
+        if scores is not None:
+            scores = np.asarray(scores)
+            _check_length("scores", scores, alphas)
+            scores = scores[drawn]
+        return cls(
+            alphas[drawn],
+            np.asarray(path.n_features)[drawn],
+            scores=scores,
+            data_loss=np.asarray(path.data_loss)[drawn],
+            penalty=np.asarray(path.penalty)[drawn],
+            **parameters,
+        )
 
     @classmethod
     def from_path(
@@ -285,16 +324,14 @@ class RegularizationPathDisplay:
         -------
         display : RegularizationPathDisplay
         """
+        if not hasattr(path, "n_features"):
+            raise TypeError(
+                f"RegularizationPathDisplay.from_path draws what regularization_path returned, "
+                f"got {type(path).__name__}. An estimator that chose its alpha is drawn by "
+                f"from_estimator."
+            )
         scores = path.scores if scores is None else scores
-        drawn = np.asarray(path.alphas) > 0
-        display = cls(
-            np.asarray(path.alphas)[drawn],
-            np.asarray(path.n_features)[drawn],
-            scores=None if scores is None else np.asarray(scores)[drawn],
-            score_name=score_name,
-            data_loss=np.asarray(path.data_loss)[drawn],
-            penalty=np.asarray(path.penalty)[drawn],
-        )
+        display = cls._of_path(path, scores, score_name=score_name)
         return display.plot(ax=ax)
 
     @classmethod
@@ -310,7 +347,8 @@ class RegularizationPathDisplay:
         Parameters
         ----------
         estimator : fitted RegularizedMLPRegressorCV or RegularizedMLPClassifierCV
-            With several values of `l1_ratio`, the path of the chosen one is drawn.
+            Of a Pipeline, a TransformedTargetRegressor or a search, the one in it. With
+            several values of `l1_ratio`, the path of the chosen one is drawn.
         score_name : str, default="score"
             Label of the panel of scores.
         ax : array of Axes, default=None
@@ -320,29 +358,55 @@ class RegularizationPathDisplay:
         -------
         display : RegularizationPathDisplay
         """
-        check_is_fitted(estimator)
-        path, scores = estimator.path_, np.asarray(estimator.score_path_)
-        eligible = np.asarray(estimator.eligible_)
+        chosen, _ = fitted_network(
+            estimator,
+            attributes=("score_path_",),
+            caller=cls.__name__,
+            kind="a fitted RegularizedMLPRegressorCV or RegularizedMLPClassifierCV",
+        )
+        path, scores = chosen.path_, _finite(chosen.score_path_)
+        eligible = np.asarray(chosen.eligible_)
         if scores.ndim == 3:
-            ratio = int(np.argmax(np.asarray(estimator.l1_ratio) == estimator.l1_ratio_))
+            ratio = int(np.argmax(np.asarray(chosen.l1_ratio) == chosen.l1_ratio_))
             scores, eligible = scores[ratio], eligible[ratio]
         alphas = np.asarray(path.alphas)
-        mean = np.where(eligible, scores.mean(axis=1), -np.inf)
+        mean = scores.mean(axis=1)
+        mean = np.where(eligible & ~np.isnan(mean), mean, -np.inf)
         best = int(mean.argmax())
-        error = _standard_error(scores)[best]
-        drawn = alphas > 0
-        display = cls(
-            alphas[drawn],
-            np.asarray(path.n_features)[drawn],
-            scores=scores[drawn],
-            score_name=score_name,
-            data_loss=np.asarray(path.data_loss)[drawn],
-            penalty=np.asarray(path.penalty)[drawn],
+        marks = {}
+        if np.isfinite(mean[best]):
+            least = mean[best] - _standard_error(scores)[best]
             # An alpha of 0 has no place on the axis.
-            alpha_min=float(alphas[best]) or None,
-            alpha_1se=float(alphas[mean >= mean[best] - error].max()) or None,
-        )
+            marks["alpha_min"] = float(alphas[best]) or None
+            marks["alpha_1se"] = float(alphas[mean >= least].max()) or None
+        display = cls._of_path(path, scores, score_name=score_name, **marks)
         return display.plot(ax=ax)
+
+
+def _finite(values: Any) -> np.ndarray:
+    """The values as an array, NaN in the place of infinity: what a curve has gaps at."""
+    values = np.asarray(values, dtype=float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _check_length(name: str, values: np.ndarray, alphas: np.ndarray) -> None:
+    if values.shape[:1] != alphas.shape:
+        raise ValueError(
+            f"RegularizationPathDisplay needs one entry for each alpha, got {len(alphas)} "
+            f"alphas and {len(np.atleast_1d(values))} entries of {name}."
+        )
+
+
+def _alone(curve: np.ndarray) -> np.ndarray:
+    """Mask of the points with a gap on both sides, of which a line draws nothing."""
+    is_gap = np.pad(np.isnan(curve), 1, constant_values=True)
+    return ~is_gap[1:-1] & is_gap[:-2] & is_gap[2:]
+
+
+def _say_if_empty(panel: Any, curve: np.ndarray) -> None:
+    if np.isnan(curve).all():
+        style = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+        panel.text(0.5, 0.5, "no finite value", **style)
 
 
 def _log_scale(panel: Any, x: np.ndarray) -> None:
@@ -353,6 +417,8 @@ def _log_scale(panel: Any, x: np.ndarray) -> None:
     """
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+    # Where no curve has a finite value the axis is that of the others all the same.
+    panel.update_datalim(np.column_stack([x, x]), updatey=False)
     panel.set_xscale("log")
     if x.max() < 100 * x.min():
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -370,8 +436,12 @@ def _draw_losses(
     ]
     lines = []
     for label, curve, color, style in curves:
-        lines += panel.plot(x, curve, style, color=color, label=label)
+        line = panel.plot(x, curve, style, color=color, label=label)
+        if (alone := _alone(curve)).any():
+            line[0].set(marker=".", markevery=alone)
+        lines += line
     panel.legend(handles=lines)
+    _say_if_empty(panel, data_loss)
     return lines
 
 
@@ -384,10 +454,13 @@ def _standard_error(scores: np.ndarray) -> np.ndarray:
 
 
 def _draw_band(panel: Any, alphas: np.ndarray, scores: np.ndarray) -> None:
-    if scores.ndim == 1:
-        panel.plot(alphas, scores, color=COLORS[0], marker=".")
-        return
-    mean, error = scores.mean(axis=1), _standard_error(scores)
+    folds = scores.reshape(len(scores), -1)
+    mean, error = folds.mean(axis=1), _standard_error(folds)
     panel.plot(alphas, mean, color=COLORS[0], marker=".")
-    if scores.shape[1] > 1:
+    _say_if_empty(panel, mean)
+    if folds.shape[1] > 1 and not np.isnan(mean).all():
         panel.fill_between(alphas, mean - error, mean + error, color=COLORS[0], alpha=0.25)
+        if (alone := _alone(mean)).any():
+            panel.errorbar(
+                alphas[alone], mean[alone], error[alone], color=COLORS[0], fmt="none"
+            )

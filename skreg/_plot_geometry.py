@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from skreg._plot_style import COLORS, ZERO_COLOR, make_axes
+from skreg._plot_style import COLORS, ZERO_COLOR, check_finite, make_axes
 from skreg.penalties import Penalty
 
 __all__ = ["PenaltyGeometryDisplay"]
@@ -173,18 +173,47 @@ class PenaltyGeometryDisplay:
         -------
         display : PenaltyGeometryDisplay
         """
-        center = np.asarray(center, dtype=float)
-        curvature = np.asarray(curvature, dtype=float)
+        if not isinstance(penalties, Mapping):
+            raise TypeError(
+                f"PenaltyGeometryDisplay.from_penalties takes a dict of titles and penalties, "
+                f"such as {{'L1': L1(1.0)}}, got {type(penalties).__name__}."
+            )
+        if not penalties:
+            raise ValueError("PenaltyGeometryDisplay has nothing to draw: give a penalty.")
+        center = check_finite(center, "center")
+        curvature = check_finite(curvature, "curvature")
+        if center.shape != (2,) or curvature.shape != (2, 2):
+            raise ValueError(
+                f"PenaltyGeometryDisplay draws two weights: center must have the shape (2,) "
+                f"and curvature (2, 2), got {center.shape} and {curvature.shape}."
+            )
         if not np.allclose(curvature, curvature.T) or np.linalg.eigvalsh(curvature)[0] <= 0:
             raise ValueError(
                 f"curvature must be symmetric and positive definite, so that the loss has a "
                 f"minimum, got {curvature.tolist()}."
             )
+        if not 0 < size < np.inf:
+            raise ValueError(f"size must be positive and finite, got {size}.")
         boundaries, solutions = {}, {}
         for name, penalty in penalties.items():
+            _check_penalty(name, penalty, size)
             boundaries[name] = _boundary(penalty, size, _directions(_N_ANGLES))
             solutions[name] = _constrained_minimum(penalty, size, center, curvature)
         return cls(boundaries, solutions, center, curvature).plot(ax=ax)
+
+
+def _check_penalty(name: str, penalty: Any, size: float) -> None:
+    if not isinstance(penalty, Penalty):
+        raise TypeError(
+            f"PenaltyGeometryDisplay draws objects of skreg.penalties, got {penalty!r} as "
+            f"{name!r}."
+        )
+    penalty.check()
+    if not _value(penalty, np.array([[size, 0.0]])) > 0:
+        raise ValueError(
+            f"{penalty} as {name!r} is no limit to the weights: its value is 0. Give it a "
+            f"positive alpha."
+        )
 
 
 def _loss(points: np.ndarray, center: np.ndarray, curvature: np.ndarray) -> np.ndarray:

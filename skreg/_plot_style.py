@@ -1,4 +1,4 @@
-"""What the displays share: colours that everybody can tell apart, and axes to draw on.
+"""What the displays share: colours that everybody can tell apart, axes to draw on, a check.
 
 matplotlib is an extra (``pip install "skreg[plot]"``) and is imported when something is
 drawn, never before.
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["COLORS", "ZERO_COLOR", "check_axes", "import_pyplot", "make_axes"]
+__all__ = ["COLORS", "ZERO_COLOR", "check_axes", "check_finite", "import_pyplot", "make_axes"]
 
 # Okabe & Ito, "Color Universal Design", 2008, without its yellow (too pale for lines) and
 # its vermilion, which is kept for what is exactly zero.
@@ -28,6 +28,18 @@ def import_pyplot(caller: str) -> Any:
             f'pip install "skreg[plot]" or pip install matplotlib.'
         ) from error
     return plt
+
+
+def check_finite(values: Any, name: str) -> np.ndarray:
+    """Return the values as an array of finite numbers."""
+    checked = np.asarray(values, dtype=float)
+    n_others = int((~np.isfinite(checked)).sum())
+    if n_others:
+        raise ValueError(
+            f"{name} must be finite, and {n_others} of {checked.size} values are NaN or "
+            f"infinite."
+        )
+    return checked
 
 
 def check_axes(ax: Any, shape: tuple[int, ...], caller: str) -> np.ndarray:

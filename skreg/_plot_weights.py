@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from skreg._plot_style import COLORS, ZERO_COLOR, make_axes
+from skreg._plot_style import COLORS, ZERO_COLOR, check_finite, make_axes
+from skreg._wrapped import fitted_network
 
 __all__ = ["WeightDistributionDisplay", "WeightMatrixDisplay"]
 
@@ -94,8 +94,9 @@ class WeightDistributionDisplay:
         -------
         self : WeightDistributionDisplay
         """
-        self._check()
-        rows = [[layer.ravel() for layer in layers] for layers in self.weights]
+        rows = [[layer.ravel() for layer in layers] for layers in self._checked()]
+        if bins < 1:
+            raise ValueError(f"WeightDistributionDisplay: bins must be at least 1, got {bins}.")
         if not per_layer:
             rows = [[np.concatenate(layers)] for layers in rows]
         shape = (len(rows[0]), len(rows))
@@ -122,8 +123,13 @@ class WeightDistributionDisplay:
         self.figure_ = axes.flat[0].figure
         return self
 
-    def _check(self) -> None:
-        if not self.weights or len(self.weights) != len(self.names):
+    def _checked(self) -> list[list[np.ndarray]]:
+        if not len(self.weights):
+            raise ValueError(
+                "WeightDistributionDisplay has nothing to draw: give the weights of at least "
+                "one estimator."
+            )
+        if len(self.weights) != len(self.names):
             raise ValueError(
                 f"WeightDistributionDisplay needs one name for each estimator, got "
                 f"{len(self.weights)} lists of weights and {len(self.names)} names."
@@ -139,6 +145,10 @@ class WeightDistributionDisplay:
                 f"WeightDistributionDisplay needs one name for each layer, got {n_layers[0]} "
                 f"layers and layer_names={self.layer_names}."
             )
+        return [
+            [check_finite(layer, "WeightDistributionDisplay: weights") for layer in layers]
+            for layers in self.weights
+        ]
 
     @classmethod
     def from_estimator(
@@ -193,7 +203,8 @@ class WeightDistributionDisplay:
         estimators : list of fitted estimators
             With `coefs_`, as scikit-learn's ``MLP*`` have too; or of torch modules, as
             :class:`~skreg.RegularizedNetRegressor`, of which all parameters are drawn that
-            the penalty of one of them is put on.
+            the penalty of one of them is put on. Of a Pipeline, a TransformedTargetRegressor
+            or a search, the network in it.
         names : list of str, default=None
             Titles; None takes the names of the penalties.
         ax, bins, per_layer, log
@@ -203,13 +214,27 @@ class WeightDistributionDisplay:
         -------
         display : WeightDistributionDisplay
         """
-        for estimator in estimators:
-            check_is_fitted(estimator)
+        # Some of these can be iterated over, a Pipeline by its steps.
+        if hasattr(estimators, "fit"):
+            raise TypeError(
+                f"WeightDistributionDisplay.from_estimators takes a list of estimators, got "
+                f"{type(estimators).__name__}. For a single one use from_estimator."
+            )
+        networks = [_find_network(estimator, cls.__name__)[0] for estimator in estimators]
         if names is None:
-            names = [_describe(estimator) for estimator in estimators]
-        weights, layer_names = _layers(estimators)
+            names = [_describe(network) for network in networks]
+        weights, layer_names = _layers(networks)
         display = cls(weights=weights, names=list(names), layer_names=layer_names)
         return display.plot(ax=ax, bins=bins, per_layer=per_layer, log=log)
+
+
+def _find_network(estimator: Any, caller: str) -> tuple[Any, np.ndarray | None]:
+    return fitted_network(
+        estimator,
+        attributes=("coefs_", "penalized_parameters_"),
+        caller=caller,
+        kind="a fitted network",
+    )
 
 
 def _layers(estimators: Sequence[Any]) -> tuple[list[list[np.ndarray]], list[str] | None]:
@@ -248,7 +273,8 @@ def _describe(estimator: Any) -> str:
 def _draw_histogram(panel: Any, weights: np.ndarray, edges: np.ndarray, log: bool) -> int:
     is_zero = weights == 0
     n_zeros = int(is_zero.sum())
-    panel.hist(weights[~is_zero], bins=edges, color=COLORS[0], log=log)
+    # A layer of a compacted network may be empty, and has no logarithm then.
+    panel.hist(weights[~is_zero], bins=edges, color=COLORS[0], log=log and weights.size > 0)
     width = edges[1] - edges[0]
     share = n_zeros / max(1, weights.size)
     if n_zeros:
@@ -345,14 +371,15 @@ class WeightMatrixDisplay:
         -------
         self : WeightMatrixDisplay
         """
-        n_inputs, n_neurons = self.weights.shape
+        weights, dead_inputs, dead_neurons = self._checked()
+        n_inputs, n_neurons = weights.shape
         size = (float(np.clip(0.22 * n_neurons + 2.6, 4.8, 12)), 0.22 * min(n_inputs, 40) + 1.6)
         axes = make_axes(ax, (1, 1), "WeightMatrixDisplay.plot", size)[0, 0]
         self.neurons_ = np.arange(n_neurons)
         if sort:
-            sizes = np.abs(self.weights).sum(axis=0)
-            self.neurons_ = np.lexsort((-sizes, self.dead_neurons))
-        weights = self.weights[:, self.neurons_]
+            sizes = np.abs(weights).sum(axis=0)
+            self.neurons_ = np.lexsort((-sizes, dead_neurons))
+        weights, dead_neurons = weights[:, self.neurons_], dead_neurons[self.neurons_]
         limit = np.abs(weights).max(initial=0.0) or 1.0
         self.image_ = axes.imshow(
             np.ma.masked_equal(weights, 0.0),
@@ -363,10 +390,9 @@ class WeightMatrixDisplay:
             interpolation="nearest",
         )
         # What is dead may have weights left that lead nowhere.
-        dead = self.dead_inputs[:, None] | self.dead_neurons[self.neurons_]
-        idle = dead & (weights != 0)
+        idle = (dead_inputs[:, None] | dead_neurons) & (weights != 0)
         _hatch(axes, idle)
-        self._label(axes)
+        self._label(axes, dead_inputs, dead_neurons)
         if colorbar:
             bar = axes.figure.colorbar(self.image_, ax=axes)
             hatched = ", hatched: leads nowhere" if idle.any() else ""
@@ -375,21 +401,38 @@ class WeightMatrixDisplay:
         self.figure_ = axes.figure
         return self
 
-    def _label(self, axes: Any) -> None:
-        n_inputs, n_neurons = self.weights.shape
-        n_dead = int(self.dead_neurons.sum())
-        axes.set_xlabel(f"neuron ({n_neurons - n_dead} of {n_neurons} alive)")
-        alive = n_inputs - int(self.dead_inputs.sum())
-        axes.set_ylabel(f"input ({alive} of {n_inputs} alive)")
+    def _checked(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        weights = check_finite(self.weights, "WeightMatrixDisplay: weights")
+        if weights.ndim != 2 or not weights.size:
+            raise ValueError(
+                f"WeightMatrixDisplay draws a matrix from inputs to neurons, got weights of "
+                f"shape {weights.shape}: there is nothing to draw."
+            )
+        for name, length in (
+            ("input_names", weights.shape[0]),
+            ("dead_inputs", weights.shape[0]),
+            ("dead_neurons", weights.shape[1]),
+        ):
+            if len(getattr(self, name)) != length:
+                raise ValueError(
+                    f"WeightMatrixDisplay needs an entry of {name} for each of {length}, got "
+                    f"{len(getattr(self, name))} for weights of shape {weights.shape}."
+                )
+        dead_inputs = np.asarray(self.dead_inputs, dtype=bool)
+        return weights, dead_inputs, np.asarray(self.dead_neurons, dtype=bool)
+
+    def _label(self, axes: Any, dead_inputs: np.ndarray, dead_neurons: np.ndarray) -> None:
+        n_inputs, n_neurons = len(dead_inputs), len(dead_neurons)
+        axes.set_xlabel(f"neuron ({(~dead_neurons).sum()} of {n_neurons} alive)")
+        axes.set_ylabel(f"input ({(~dead_inputs).sum()} of {n_inputs} alive)")
         if n_inputs <= 40:
             axes.set_yticks(np.arange(n_inputs), self.input_names)
-            for label, dead in zip(axes.get_yticklabels(), self.dead_inputs, strict=True):
+            for label, dead in zip(axes.get_yticklabels(), dead_inputs, strict=True):
                 label.set_color("#999999" if dead else "black")
         if n_neurons <= 24:
             axes.set_xticks(np.arange(n_neurons), self.neurons_)
             rotation = 90 if n_neurons > 10 else 0
             axes.tick_params("x", labelsize="small", labelrotation=rotation)
-            dead_neurons = self.dead_neurons[self.neurons_]
             for label, dead in zip(axes.get_xticklabels(), dead_neurons, strict=True):
                 label.set_color("#999999" if dead else "black")
 
@@ -409,10 +452,13 @@ class WeightMatrixDisplay:
         Parameters
         ----------
         estimator : fitted estimator with `coefs_`
+            Of a Pipeline, a TransformedTargetRegressor or a search, the network in it.
         layer : int, default=0
             Which of `coefs_`; 0 is the layer on the features.
         feature_names : list of str, default=None
-            Names of the inputs of layer 0; None takes `feature_names_in_`, or numbers.
+            Names of the inputs of layer 0; None takes those of the features that reach the
+            network (`feature_names_in_`, or what the steps of a Pipeline before it name by
+            `get_feature_names_out`), or numbers.
         ax, sort, colorbar
             As in :meth:`plot`.
 
@@ -420,17 +466,17 @@ class WeightMatrixDisplay:
         -------
         display : WeightMatrixDisplay
         """
-        check_is_fitted(estimator)
-        if not hasattr(estimator, "coefs_"):
+        network, names = _find_network(estimator, cls.__name__)
+        if not hasattr(network, "coefs_"):
             raise ValueError(
                 f"WeightMatrixDisplay draws a layer from inputs to neurons, and "
-                f"{type(estimator).__name__} has no coefs_ to say what is a layer of it. Draw "
+                f"{type(network).__name__} has no coefs_ to say what is a layer of it. Draw "
                 f"the sizes of its weights by WeightDistributionDisplay."
             )
-        coefs = [np.asarray(weight) for weight in estimator.coefs_]
+        coefs = [np.asarray(weight) for weight in network.coefs_]
         if not -len(coefs) <= layer < len(coefs):
             raise ValueError(
-                f"layer={layer}, but this {type(estimator).__name__} has {len(coefs)} layers "
+                f"layer={layer}, but this {type(network).__name__} has {len(coefs)} layers "
                 f"of weights, numbered from 0."
             )
         layer %= len(coefs)
@@ -438,9 +484,11 @@ class WeightMatrixDisplay:
         alive_before, alive_after = _living(coefs)
         alive_in = alive_before[layer] & alive_after[layer]
         alive_out = alive_before[layer + 1] & alive_after[layer + 1]
-        names = _input_names(estimator, layer, len(weights), feature_names)
         display = cls(
-            weights=weights, input_names=names, dead_inputs=~alive_in, dead_neurons=~alive_out
+            weights=weights,
+            input_names=_input_names(network, names, layer, len(weights), feature_names),
+            dead_inputs=~alive_in,
+            dead_neurons=~alive_out,
         )
         return display.plot(ax=ax, sort=sort, colorbar=colorbar)
 
@@ -473,17 +521,24 @@ def _living(coefs: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]
 
 
 def _input_names(
-    estimator: Any, layer: int, n_inputs: int, feature_names: Sequence[str] | None
+    network: Any,
+    names: np.ndarray | None,
+    layer: int,
+    n_inputs: int,
+    feature_names: Sequence[str] | None,
 ) -> list[str]:
     if layer:
         return [str(index) for index in range(n_inputs)]
-    if feature_names is None:
-        feature_names = getattr(estimator, "feature_names_in_", None)
+    given: Any = feature_names
+    if given is None:
+        n_features = getattr(network, "n_features_in_", n_inputs)
+        if names is None or len(names) != n_features:
+            names = np.arange(n_features)
         # A compacted network takes fewer inputs than there are features.
-        if feature_names is None or len(feature_names) != n_inputs:
-            return [str(index) for index in range(n_inputs)]
-    if len(feature_names) != n_inputs:
+        inputs = getattr(network, "_inputs", None)
+        given = names if inputs is None else names[inputs]
+    if len(given) != n_inputs:
         raise ValueError(
-            f"feature_names has {len(feature_names)} names, but layer 0 has {n_inputs} inputs."
+            f"feature_names has {len(given)} names, but layer 0 has {n_inputs} inputs."
         )
-    return [str(name) for name in feature_names]
+    return [str(name) for name in given]

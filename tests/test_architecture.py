@@ -26,7 +26,7 @@ LAYERS = [
         "_checkpoint",
         "_version",
     },
-    {"_plot_style"},
+    {"_plot_style", "_wrapped"},
     {"_groups", "_penalty", "losses", "_persistence"},
     {"_concave"},
     {"_elementwise_penalties", "_floor", "_optimality", "_support"},
@@ -90,7 +90,7 @@ def test_only_the_net_imports_skorch():
 def test_displays_read_results_and_train_nothing():
     for module in ("_plot_style", "_plot_curves", "_plot_geometry", "_plot_weights"):
         inside = {name for name in imports_of(module) if name.startswith("skreg")}
-        assert inside <= {"skreg._plot_style", "skreg.penalties"}
+        assert inside <= {"skreg._plot_style", "skreg._wrapped", "skreg.penalties"}
 
 
 def test_the_maths_does_without_the_rest():
@@ -157,6 +157,7 @@ def test_every_module_is_tested(module):
         "_version": ["test_persistence.py"],
         "_evaluation": ["test_model_selection.py"],
         "_nesting": ["test_model_selection.py"],
+        "_wrapped": ["test_plotting.py", "test_model_selection.py"],
         "_plot_style": ["test_plotting.py"],
         "_plot_curves": ["test_plotting.py"],
         "_plot_geometry": ["test_plotting.py"],

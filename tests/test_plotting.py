@@ -9,14 +9,22 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from sklearn.base import BaseEstimator, clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
 from skreg import (
     RegularizedMLPRegressor,
@@ -109,6 +117,12 @@ def test_distributions_that_cannot_stand_side_by_side(data, fits):
     linear = RegularizedMLPRegressor((), max_iter=2).fit(*data)
     with pytest.raises(ValueError, match=r"\[2, 1\] layers of weights.*the same number"):
         WeightDistributionDisplay.from_estimators([fits[0], linear])
+    with pytest.raises(ValueError, match="nothing to draw: give the weights of at least one"):
+        WeightDistributionDisplay.from_estimators([])
+    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
+        WeightDistributionDisplay.from_estimator(linear, bins=0)
+    with pytest.raises(ValueError, match="weights must be finite, and 1 of 2 values are NaN"):
+        WeightDistributionDisplay([[[1.0, np.nan]]], ["a"]).plot()
     with pytest.raises(ValueError, match=r"one name for each estimator, got 1 .* and 2 names"):
         WeightDistributionDisplay([[np.ones(3)]], ["a", "b"]).plot()
     with pytest.raises(NotFittedError):
@@ -219,6 +233,140 @@ def test_a_neuron_that_no_output_hears_is_dead():
     assert "leads nowhere" in display.figure_.axes[1].get_ylabel()
 
 
+def test_matrix_wants_a_matrix_and_what_goes_with_it():
+    shown = WeightMatrixDisplay([[1, 0], [2, 0]], ["a", "b"], [0, 0], [0, 1]).plot()
+    assert "1 of 2 alive" in shown.ax_.get_xlabel()
+    with pytest.raises(ValueError, match=r"weights of shape \(2,\): there is nothing to draw"):
+        WeightMatrixDisplay([1.0, 2.0], ["a"], [False], [False]).plot()
+    with pytest.raises(ValueError, match=r"entry of input_names for each of 2, got 1"):
+        WeightMatrixDisplay(np.ones((2, 1)), ["a"], [False] * 2, [False]).plot()
+    with pytest.raises(ValueError, match="weights must be finite, and 2 of 2 values are"):
+        WeightMatrixDisplay([[np.nan, np.inf]], ["a"], [False], [False] * 2).plot()
+
+
+def test_a_compacted_network_shows_the_features_that_are_left(data):
+    X = pd.DataFrame(data[0], columns=list("abcdef"))
+    model = RegularizedMLPRegressor((), penalty="l1", alpha=0.1, solver="fista")
+    display = WeightMatrixDisplay.from_estimator(model.fit(X, data[1]).compact())
+    assert display.input_names == ["a", "b"]
+    display = WeightMatrixDisplay.from_estimator(model.fit(*data).compact())
+    assert display.input_names == ["0", "1"]
+    nothing = clone(model).set_params(alpha=1e3).fit(*data).compact()
+    with pytest.raises(
+        ValueError, match=r"weights of shape \(0, 1\): there is nothing to draw"
+    ):
+        WeightMatrixDisplay.from_estimator(nothing)
+    assert WeightDistributionDisplay.from_estimator(nothing).n_zeros_.sum() == 0
+
+
+# ------------------------------------------------------------- what stands around a network
+
+EVERY_DISPLAY = pytest.mark.parametrize(
+    "display",
+    [
+        WeightDistributionDisplay,
+        WeightMatrixDisplay,
+        LossCurveDisplay,
+        RegularizationPathDisplay,
+    ],
+)
+
+
+def drawn(display):
+    """The numbers that a display shows."""
+    return {name: value for name, value in vars(display).items() if name[-1] != "_"}
+
+
+def around(network):
+    """What may stand around a network."""
+
+    def scaled(network):
+        return make_pipeline(StandardScaler(with_std=False, with_mean=False), network)
+
+    name = type(network).__name__.lower()
+    return {
+        "Pipeline": scaled(network),
+        "nested": make_pipeline("passthrough", TransformedTargetRegressor(scaled(network))),
+        "target": TransformedTargetRegressor(network),
+        "search": GridSearchCV(scaled(network), {f"{name}__verbose": [False]}, cv=2),
+    }
+
+
+@EVERY_DISPLAY
+@pytest.mark.parametrize("kind", around(RegularizedMLPRegressor()))
+def test_displays_take_the_network_within(display, kind, data):
+    X = pd.DataFrame(data[0], columns=list("abcdef"))
+    network = RegularizedMLPRegressorCV(
+        (), penalty="l1", solver="fista", alphas=[0.01, 0.1], cv=2, random_state=0
+    )
+    alone = drawn(display.from_estimator(clone(network).fit(X, data[1])))
+    within = drawn(display.from_estimator(around(network)[kind].fit(X, data[1])))
+    assert alone.keys() == within.keys()
+    for name, expected in alone.items():
+        np.testing.assert_equal(within[name], expected)
+
+
+def test_estimators_side_by_side_may_be_pipelines_but_not_one_of_them(fits):
+    pipeline = make_pipeline("passthrough", fits[1])
+    display = WeightDistributionDisplay.from_estimators([fits[0], pipeline])
+    assert display.names == ["l2", "l1"]
+    np.testing.assert_equal(display.weights[1], fits[1].coefs_)
+    # A Pipeline has a length and items: its steps.
+    with pytest.raises(
+        TypeError, match=r"a list of estimators, got Pipeline\. For a single one"
+    ):
+        WeightDistributionDisplay.from_estimators(pipeline)
+
+
+@pytest.mark.parametrize(
+    ("before", "names"),
+    [
+        (PolynomialFeatures(2, interaction_only=True, include_bias=False), ["a", "b", "a b"]),
+        (PCA(1), ["pca0"]),
+        (make_pipeline(StandardScaler(), "passthrough"), ["a", "b"]),
+        (FunctionTransformer(np.tanh).set_output(transform="pandas"), ["a", "b"]),
+        # Where a step gives no names: numbers.
+        (FunctionTransformer(lambda X: X.to_numpy()), ["0", "1"]),
+    ],
+)
+def test_the_inputs_are_called_as_the_features_that_reach_the_network(data, before, names):
+    X = pd.DataFrame(data[0][:, :2], columns=["a", "b"])
+    network = RegularizedMLPRegressor((3,), max_iter=2)
+    inner = make_pipeline("passthrough", network)
+    display = WeightMatrixDisplay.from_estimator(make_pipeline(before, inner).fit(X, data[1]))
+    assert display.input_names == names
+    given = WeightMatrixDisplay.from_estimator(
+        make_pipeline(before, network), feature_names=[name.upper() for name in names]
+    )
+    assert given.input_names == [name.upper() for name in names]
+
+
+@EVERY_DISPLAY
+def test_displays_say_what_they_found_in_the_place_of_a_network(display, data):
+    scaler, linear = StandardScaler(), LinearRegression()
+    bagging = BaggingRegressor(RegularizedMLPRegressor((2,), max_iter=2), n_estimators=1)
+    search = GridSearchCV(linear, {}, cv=2, refit=False)
+    for estimator, got in (
+        (make_pipeline(scaler, linear), "Pipeline around LinearRegression"),
+        (make_pipeline(scaler, "passthrough"), "Pipeline around 'passthrough'"),
+        (TransformedTargetRegressor(linear), "TransformedTargetRegressor around LinearR"),
+        (linear, "LinearRegression"),
+        (bagging, r"BaggingRegressor\. .* such as in its estimators_"),
+        (search, "GridSearchCV that keeps no network: fit it with refit=True"),
+    ):
+        with pytest.raises(TypeError, match=f"{display.__name__} draws a.*, and got {got}"):
+            display.from_estimator(estimator.fit(*data))
+    for other, got in ((None, "None"), (data[0], "ndarray"), ("net", "'net'")):
+        with pytest.raises(TypeError, match=f"{display.__name__} draws a.*, and got {got}"):
+            display.from_estimator(other)
+    unfitted = RegularizedMLPRegressorCV()
+    for estimator in (*around(unfitted).values(), unfitted):
+        with pytest.raises(
+            NotFittedError, match=f"{type(estimator).__name__} .* not fitted yet"
+        ):
+            display.from_estimator(estimator)
+
+
 # ------------------------------------------------------------------------------- training
 
 
@@ -233,6 +381,33 @@ def test_loss_curves_are_the_estimators(fits):
     assert LossCurveDisplay([1.0], [0.0]).plot(log=False).ax_.get_yscale() == "linear"
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(1,\)"):
         LossCurveDisplay([1.0, 2.0], [0.0]).plot()
+    with pytest.raises(ValueError, match=r"shapes \(0,\) and \(0,\)"):
+        LossCurveDisplay([], []).plot()
+    with pytest.raises(ValueError, match="positive in no epoch: draw it by log=False"):
+        LossCurveDisplay([-2.0, -3.0], [0.0, 1.0]).plot()
+    with pytest.raises(TypeError, match=r"draws a .* of skreg, .* got MLPRegressor"):
+        LossCurveDisplay.from_estimator(MLPRegressor(max_iter=2).fit(np.eye(3), np.ones(3)))
+
+
+def is_seen(line):
+    """Which of its points are drawn, as part of a line or as a dot."""
+    finite = np.isfinite(line.get_ydata())
+    joined = finite[1:] & finite[:-1]
+    seen = np.append(joined, False) | np.append(False, joined)
+    if line.get_marker() not in ("", "None"):
+        every = line.get_markevery()
+        seen |= finite if every is None else finite & np.asarray(every)
+    return seen.tolist()
+
+
+def test_a_single_epoch_is_seen_and_what_is_not_finite_is_a_gap():
+    display = LossCurveDisplay([1.0], [0.5]).plot()
+    assert [is_seen(line) for line in display.lines_] == [[True]] * 3
+    display = LossCurveDisplay([1.0, np.inf, 3.0, 2.0], [1.0] * 4).plot()
+    objective, _, penalty = (is_seen(line) for line in display.lines_)
+    assert (objective, penalty) == ([True, False, True, True], [True] * 4)
+    display = LossCurveDisplay([np.nan] * 2, [np.nan] * 2).plot()
+    assert [text.get_text() for text in display.ax_.texts] == ["no finite value"]
 
 
 # ----------------------------------------------------------------------------------- path
@@ -268,8 +443,66 @@ def test_path_without_scores_and_with_single_scores():
         RegularizationPathDisplay([1, 2]).plot()
     with pytest.raises(ValueError, match="data_loss and penalty together: give both"):
         RegularizationPathDisplay([1, 2], data_loss=[3, 1]).plot()
-    with pytest.raises(ValueError, match="every alpha must be positive"):
-        RegularizationPathDisplay([0, 2], [3, 1]).plot()
+    for alphas, mark in (([0, 2], None), ([np.nan, 2], 2), ([1, np.inf], 1), ([1, 2], 0.0)):
+        with pytest.raises(ValueError, match="every alpha must be positive and finite"):
+            RegularizationPathDisplay(alphas, [3, 1], alpha_min=mark).plot()
+    with pytest.raises(
+        ValueError, match=r"scores of shape .* or \(n_alphas, n_folds\), got .0"
+    ):
+        RegularizationPathDisplay([], scores=[]).plot()
+    with pytest.raises(ValueError, match=r"penalty of shape \(n_alphas,\), got \(2, 1\)"):
+        RegularizationPathDisplay([1, 2], data_loss=[1, 2], penalty=[[1], [2]]).plot()
+
+
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("scores", "mean"),
+    [
+        ([NAN, NAN, NAN], [NAN, NAN, NAN]),
+        ([[NAN, NAN]] * 3, [NAN, NAN, NAN]),
+        ([[-np.inf, 1.0]] * 3, [NAN, NAN, NAN]),
+        # A mean over the folds that have a score would compare other rows.
+        ([[0.0, 1.0], [NAN, 1.0], [0.5, 1.0]], [0.5, NAN, 0.75]),
+        ([1.0, np.inf, 2.0], [1.0, NAN, 2.0]),
+    ],
+)
+@pytest.mark.parametrize("n_features", [None, [3, 2, 1]])
+def test_scores_that_are_not_finite_are_gaps(scores, mean, n_features):
+    display = RegularizationPathDisplay([0.1, 1.0, 10.0], n_features, scores=scores).plot()
+    display.figure_.canvas.draw()
+    panel = display.ax_[-1]
+    np.testing.assert_array_equal(panel.lines[0].get_ydata(), mean)
+    assert is_seen(panel.lines[0]) == np.isfinite(mean).tolist()
+    texts = ["no finite value"] if np.isnan(mean).all() else []
+    assert [text.get_text() for text in panel.texts] == texts
+    low, high = panel.get_xlim()
+    assert low <= 0.1 < 10 <= high
+
+
+def test_losses_that_are_not_finite_are_gaps():
+    losses = {"data_loss": [1.0, np.inf, 3.0], "penalty": [NAN, 1.0, 1.0]}
+    (panel,) = RegularizationPathDisplay([1, 2, 3], **losses).plot().ax_
+    assert panel.get_yscale() == "log"
+    seen = [is_seen(line) for line in panel.lines]
+    assert seen == [[False, False, True], [True, False, True], [False, True, True]]
+    (panel,) = RegularizationPathDisplay([1, 2], [NAN, NAN]).plot().ax_
+    assert [text.get_text() for text in panel.texts] == ["no finite value"]
+
+
+@pytest.mark.parametrize("alphas", [[0.1], 0.1])
+def test_path_of_one_alpha_is_seen(alphas):
+    display = RegularizationPathDisplay(
+        alphas, [3], scores=[[1.0, 3.0]], data_loss=[1.0], penalty=[2.0], alpha_min=0.1
+    ).plot()
+    display.figure_.canvas.draw()
+    features, score, loss = display.ax_
+    for line in (features.lines[0], score.lines[0], *loss.lines[:3]):
+        assert is_seen(line) == [True]
+    # A band has no width there.
+    (bar,) = score.collections[-1].get_segments()
+    np.testing.assert_allclose(bar, [[0.1, 1.0], [0.1, 3.0]])
 
 
 def test_path_display_of_a_path(data):
@@ -290,6 +523,14 @@ def test_path_display_of_a_path(data):
     # A path without held-out rows has no scores.
     alone = dataclasses.replace(path, scores=None)
     assert len(RegularizationPathDisplay.from_path(alone).ax_) == 2
+    with pytest.raises(ValueError, match="8 alphas and 3 entries of scores"):
+        RegularizationPathDisplay.from_path(path, scores=[1, 2, 3])
+    dense = dataclasses.replace(path, alphas=np.zeros(8))
+    with pytest.raises(ValueError, match="this path has no positive alpha"):
+        RegularizationPathDisplay.from_path(dense)
+    for other in (network, Pipeline([("network", network)])):
+        with pytest.raises(TypeError, match=r"from_path draws what .*, got"):
+            RegularizationPathDisplay.from_path(other)
 
 
 def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
@@ -321,6 +562,14 @@ def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
     chosen.eligible_ = np.array([[True] * 3, [False, True, True]])
     display = RegularizationPathDisplay.from_estimator(chosen)
     assert (display.alpha_min, display.alpha_1se) == (1.0, 1.0)
+    # Nor what has no score on some fold; the second score would be the best of the rest.
+    chosen.score_path_ = np.array([np.zeros((3, 2)), [[0.8, NAN], [0.85, 0.85], [0.2, 0.2]]])
+    chosen.eligible_ = np.ones((2, 3), dtype=bool)
+    display = RegularizationPathDisplay.from_estimator(chosen)
+    assert (display.alpha_min, display.alpha_1se) == (1.0, 1.0)
+    chosen.score_path_ = np.full((2, 3, 2), NAN)
+    display = RegularizationPathDisplay.from_estimator(chosen)
+    assert (display.alpha_min, display.alpha_1se) == (None, None)
     with pytest.raises(NotFittedError):
         RegularizationPathDisplay.from_estimator(RegularizedMLPRegressor())
 
@@ -420,6 +669,27 @@ def test_a_minimum_inside_the_region_stays():
 def test_geometry_wants_a_loss_with_a_minimum():
     with pytest.raises(ValueError, match="curvature must be symmetric and positive definite"):
         PenaltyGeometryDisplay.from_penalties({"L1": L1(1.0)}, curvature=[[1, 2], [2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("penalties", "parameters", "error", "message"),
+    [
+        ([L1(1.0)], {}, TypeError, "takes a dict of titles and penalties, .* got list"),
+        (L1(1.0), {}, TypeError, "takes a dict of titles and penalties, .* got L1"),
+        ({"a": "l1"}, {}, TypeError, "objects of skreg.penalties, got 'l1' as 'a'"),
+        ({}, {}, ValueError, "nothing to draw: give a penalty"),
+        ({"a": L1(0.0)}, {}, ValueError, "no limit to the weights.*Give it a positive alpha"),
+        ({"a": L1(NAN)}, {}, ValueError, "alpha must be finite"),
+        ({"a": L1()}, {}, ValueError, "L1 has no alpha: give it one"),
+        ({"a": L1(1.0)}, {"size": 0}, ValueError, "size must be positive and finite, got 0"),
+        ({"a": L1(1.0)}, {"center": [1, NAN]}, ValueError, "center must be finite, and 1 of 2"),
+        ({"a": L1(1.0)}, {"center": [1]}, ValueError, r"center must have .*got \(1,\) and"),
+        ({"a": L1(1.0)}, {"curvature": np.eye(3)}, ValueError, r"\(2,\) and \(3, 3\)"),
+    ],
+)
+def test_geometry_says_what_it_cannot_draw(penalties, parameters, error, message):
+    with pytest.raises(error, match=message):
+        PenaltyGeometryDisplay.from_penalties(penalties, **parameters)
 
 
 # --------------------------------------------------------------------------------- common
