@@ -42,15 +42,33 @@ def make_data(n_samples, n_features):
     return X, y.astype(np.float32)
 
 
-def matrix_product_rate(size=1024, repeats=20):
+def wait_for(device):
+    """Let what was launched on a device come to its end."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def matrix_product_rate(size=1024, repeats=20, device="cpu"):
     """GFLOP/s of a large float32 product: what the machine could do."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+    a, b = (torch.randn(size, size, device=device) for _ in range(2))
     times = []
     for _ in range(repeats):
+        wait_for(device)
         start = time.perf_counter()
         torch.mm(a, b)
+        wait_for(device)
         times.append(time.perf_counter() - start)
     return 2 * size**3 / min(times) / 1e9
+
+
+def operations(n_rows, sizes):
+    """FLOP of the products of an epoch: two for each multiplication with its addition.
+
+    Forward, and both gradients but that of the rows. `sizes` are those of all layers, the
+    features first.
+    """
+    weights = [a * b for a, b in itertools.pairwise(sizes)]
+    return 2 * n_rows * (3 * sum(weights) - weights[0])
 
 
 def network(n_features, n_outputs, hidden=(HIDDEN,)):
@@ -68,7 +86,7 @@ class L1Net(skorch.NeuralNet):
         return loss + ALPHA * sum(w.abs().sum() for w in self.module_.parameters())
 
 
-def fit_skreg(X, y, batch_size, epochs, classify, hidden=(HIDDEN,)):
+def fit_skreg(X, y, batch_size, epochs, classify, hidden=(HIDDEN,), device="cpu"):
     kind = RegularizedMLPClassifier if classify else RegularizedMLPRegressor
     kind(
         hidden,
@@ -78,7 +96,7 @@ def fit_skreg(X, y, batch_size, epochs, classify, hidden=(HIDDEN,)):
         max_iter=epochs,
         n_iter_no_change=np.inf,
         random_state=0,
-        device="cpu",
+        device=device,
     ).fit(X, y)
 
 
@@ -166,10 +184,7 @@ def print_peers(quick):
 
 def print_deep(quick, rate):
     X, y = make_data(50_000, 100)
-    sizes = (X.shape[1], *DEEP, 1)
-    # Forward, and both gradients but that of the rows.
-    weights = [a * b for a, b in itertools.pairwise(sizes)]
-    products = 2 * len(X) * (3 * sum(weights) - weights[0])
+    products = operations(len(X), (X.shape[1], *DEEP, 1))
     print(f"\n{len(X)} x {X.shape[1]}, hidden {DEEP}: milliseconds an epoch\n")
     print(f"{'':<14}{'skreg':>10}{'torch loop':>12}{'loop/skreg':>12}{'share of rate':>15}")
     peers = {"skreg": fit_skreg, "torch loop": fit_torch}

@@ -45,7 +45,7 @@ class L1Net(NeuralNetRegressor):
         return loss + self.alpha * sum(w.abs().sum() for w in self.module_.parameters())
 
 
-def search_skreg(X, y, hidden, batch_size, epochs, alphas):
+def search_skreg(X, y, hidden, batch_size, epochs, alphas, device="cpu"):
     net = RegularizedMLPRegressor(
         (hidden,),
         penalty="l1",
@@ -53,7 +53,7 @@ def search_skreg(X, y, hidden, batch_size, epochs, alphas):
         max_iter=epochs,
         n_iter_no_change=np.inf,
         random_state=0,
-        device="cpu",
+        device=device,
     )
     StackedGridSearchCV(net, {"alpha": alphas}, cv=N_FOLDS, refit=False).fit(X, y)
 

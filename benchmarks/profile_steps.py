@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 import torch
-from fit import HIDDEN, fit_skreg, make_data, matrix_product_rate
+from fit import HIDDEN, fit_skreg, make_data, matrix_product_rate, wait_for
 from grid import N_FOLDS, search_skreg
 from saving import report
 from sklearn.exceptions import ConvergenceWarning
@@ -29,15 +29,23 @@ KINDS = {
 }
 
 
-def shares(run):
-    """Share of the wall time of each kind of operation, and the wall time."""
+def profiled(run, device="cpu"):
+    """All operations that a run launched, with their times, and the wall time."""
     run()  # imports and first allocations
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    on_device = [] if device == "cpu" else [ProfilerActivity.CUDA]
+    with profile(activities=[ProfilerActivity.CPU, *on_device]) as profiler:
         start = time.perf_counter()
         run()
+        wait_for(device)
         seconds = time.perf_counter() - start
+    return profiler.key_averages(), seconds
+
+
+def shares(run):
+    """Share of the wall time of each kind of operation, and the wall time."""
+    events, seconds = profiled(run)
     spent = dict.fromkeys(KINDS, 0.0)
-    for event in profiler.key_averages():
+    for event in events:
         for kind, names in KINDS.items():
             if event.key.removeprefix("aten::") in names:
                 spent[kind] += event.self_cpu_time_total / 1e6

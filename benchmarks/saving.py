@@ -56,15 +56,19 @@ def report(script, title, *, save):
     tee = _Tee(sys.stdout)
     with contextlib.redirect_stdout(tee):
         yield
-    if not save:
-        return
-    name = Path(script).name
-    text = "".join(tee.written).strip("\n")
-    section = f"## {title}\n\n`benchmarks/{name}` on {machine()}:\n\n```text\n{text}\n```\n"
-    page = PAGE.read_text() if PAGE.exists() else INTRODUCTION
-    head, *sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    if save:
+        write_section(PAGE, script, title, "".join(tee.written))
+
+
+def write_section(page, script, title, text, where=None):
+    """Put what a script printed in the section of a page that has this title."""
+    where = where or machine()
+    name, text = Path(script).name, text.strip("\n")
+    section = f"## {title}\n\n`benchmarks/{name}` on {where}:\n\n```text\n{text}\n```\n"
+    whole = page.read_text() if page.exists() else INTRODUCTION
+    head, *sections = re.split(r"^(?=## )", whole, flags=re.MULTILINE)
     # In its place, and a new one at the end.
     places = [s.startswith(f"## {title}\n") for s in sections]
     place = places.index(True) if True in places else len(sections)
     sections[place : place + 1] = [section]
-    PAGE.write_text("\n".join(part.strip("\n") + "\n" for part in [head, *sections]))
+    page.write_text("\n".join(part.strip("\n") + "\n" for part in [head, *sections]))
