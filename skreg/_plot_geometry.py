@@ -88,6 +88,8 @@ class PenaltyGeometryDisplay:
         -------
         self : PenaltyGeometryDisplay
         """
+        if not self.boundaries:
+            raise ValueError("PenaltyGeometryDisplay has nothing to draw: give a penalty.")
         shape = (1, len(self.boundaries))
         width = float(np.clip(9.6 / len(self.boundaries), 2.2, 2.9))
         axes = make_axes(
@@ -178,8 +180,6 @@ class PenaltyGeometryDisplay:
                 f"PenaltyGeometryDisplay.from_penalties takes a dict of titles and penalties, "
                 f"such as {{'L1': L1(1.0)}}, got {type(penalties).__name__}."
             )
-        if not penalties:
-            raise ValueError("PenaltyGeometryDisplay has nothing to draw: give a penalty.")
         center = check_finite(center, "center")
         curvature = check_finite(curvature, "curvature")
         if center.shape != (2,) or curvature.shape != (2, 2):
