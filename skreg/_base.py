@@ -245,7 +245,7 @@ class BaseRegularizedNetwork(
             job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
             self.net_.on_epoch, self.net_.keeper = next_task, keeper
             self.net_.speaks = (self._decode, self._decode_target)
-            self._train(job)
+            self._train(job, interruptible=True)
             self.net_.on_epoch = self.net_.speaks = self.net_.keeper = None
         return self
 
@@ -327,11 +327,18 @@ class BaseRegularizedNetwork(
             raise
         return FitJob(train, valid, resume=resume, incremental=incremental)
 
-    def _train(self, job: FitJob) -> None:
-        """Train the net that was prepared, and publish what came of it."""
+    def _train(self, job: FitJob, *, interruptible: bool = False) -> None:
+        """Train the net that was prepared, and publish what came of it.
+
+        Where it is `interruptible`, a KeyboardInterrupt leaves the best weights so far, with
+        a warning; elsewhere it is raised.
+        """
         with threads_worth(self.net_.multiplications(len(job.train))):
             try:
                 self.net_.train_on(job.train, job.valid, epochs=1 if job.incremental else None)
+            except KeyboardInterrupt:
+                if not (interruptible and self.net_.interrupted_):
+                    raise
             except Exception:
                 self._forget_failed_fit(job.resume)
                 raise

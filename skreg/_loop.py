@@ -87,7 +87,8 @@ class Loop:
         """Train every member, until all are done or `epochs` (default `max_epochs`) are over.
 
         With `valid` the weights of the best validation score are put back at the end. A
-        KeyboardInterrupt puts back the best weights there are and sets `interrupted_`.
+        KeyboardInterrupt puts back the best weights there are, sets `interrupted_` and is
+        raised again: what it leaves is not what was asked for.
 
         Where loss or weights are no longer finite, training goes back to the best weights
         and on at a fifth of the rate, with a warning.
@@ -122,6 +123,8 @@ class Loop:
                 self.keeper.keep(self, last=True)
         except KeyboardInterrupt:
             self.interrupted_ = True
+            self.end()
+            raise
         self.end()
         return self
 

@@ -282,8 +282,6 @@ def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], Non
 def _fit_alone(task: Task, job: FitJob) -> None:
     try:
         task.estimator._train(job)
-        if task.estimator.net_.interrupted_:
-            raise KeyboardInterrupt
     except Stopped:
         raise
     except Exception as error:

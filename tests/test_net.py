@@ -221,7 +221,9 @@ class Interrupt(Callback):
 
 class TestInterruption:
     def test_keeps_the_best_weights_so_far(self):
-        net = make_net(callbacks=[Interrupt(8)]).train_on(DATA)
+        net = make_net(callbacks=[Interrupt(8)])
+        with pytest.raises(KeyboardInterrupt):
+            net.train_on(DATA)
         assert net.interrupted_
         assert len(net.data_losses_) == 7
         loss = loss_of(net).item()
