@@ -45,7 +45,8 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
 
     class_weight: dict | list | str | None
     classes_: np.ndarray
-    _declared_classes: np.ndarray | None = None  # all there will be, if partial_fit was told
+    #: All classes there will ever be, where that is known beforehand.
+    _declared_classes: np.ndarray | None = None
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -99,7 +100,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
                 "compute_class_weight finds them."
             )
         if _check_partial_fit_first_call(self, classes):
-            self._declared_classes = self.classes_
+            self._declare_classes(self.classes_)
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
@@ -150,6 +151,10 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
             return np.zeros((len(raw), 1), dtype=self._dtype)
         return np.hstack([loss.log_predict(-raw).numpy(), loss.log_predict(raw).numpy()])
 
+    def _declare_classes(self, classes: np.ndarray) -> None:
+        """Know all classes before `_prepare` sees rows that may lack some of them."""
+        self.classes_ = self._declared_classes = classes
+
     def _make_loss(self) -> Loss:
         return Multinomial() if len(self.classes_) > 2 and not self._multilabel else Logistic()
 
@@ -195,14 +200,22 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
             return sample_weight
         if isinstance(self.class_weight, dict) and not self._multilabel:
             # Of all classes, not of those in y: a batch of partial_fit may lack some.
-            unknown = set(self.class_weight).difference(self.classes_.tolist())
-            if unknown:
+            classes = self.classes_.tolist()
+            unknown = set(self.class_weight).difference(classes)
+            # Rows may be a fold that lacks a class. So, as in scikit-learn, a class too many is
+            # an error only where not all in y are named.
+            may_lack = self._declared_classes is None and set(classes) <= set(self.class_weight)
+            if unknown and not may_lack:
                 raise ValueError(
                     f"class_weight has labels {sorted(unknown, key=str)} that are not in "
                     f"classes_={self.classes_}. Leave them out."
                 )
-            weights = np.array([self.class_weight.get(c, 1.0) for c in self.classes_.tolist()])
+            weights = np.array([self.class_weight.get(c, 1.0) for c in classes])
             by_class = weights[np.searchsorted(self.classes_, np.ravel(y))]
+        elif self._multilabel and self.class_weight != "balanced":
+            # Rows with none and with all labels beside them: y may lack a value of a label.
+            both = np.repeat([[0], [1]], y.shape[1], axis=1)
+            by_class = compute_sample_weight(self.class_weight, np.vstack([y, both]))[:-2]
         else:
             by_class = compute_sample_weight(self.class_weight, y)
         return by_class if sample_weight is None else by_class * sample_weight

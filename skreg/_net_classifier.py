@@ -80,6 +80,7 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, multiplied with `sample_weight`: by label; inversely
         proportional to their frequency; or, for multilabel targets, one dict per label.
+        A dict that names all classes in y may name more: y may be a fold that lacks some.
 
     solver : {"adam", "sgd", "fista"}, default="adam"
         - "adam" and "sgd": stochastic steps on mini-batches.

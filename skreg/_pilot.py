@@ -40,6 +40,8 @@ class PilotMixin:
     #: The fitted pilot, where a stack has fitted it before this estimator's turn.
     _pilot: Any = None
     _is_pilot = False
+    #: Of a classifier that knows them beforehand.
+    _declared_classes: np.ndarray | None = None
     _random_state: np.random.RandomState
 
     def make_pilot(self) -> Any:
@@ -58,6 +60,8 @@ class PilotMixin:
             warm_start=False,
         )
         pilot._is_pilot = True
+        if self._declared_classes is not None:
+            pilot._declare_classes(self._declared_classes)
         return pilot
 
     def _start_from_pilot(

@@ -510,6 +510,35 @@ def test_a_class_weight_dict_is_the_sample_weight_it_says(labels, solver):
     assert not np.array_equal(plain.coefs_[0], by_class.coefs_[0])
 
 
+def test_a_class_weight_too_many_is_an_error_where_another_is_too_few():
+    """scikit-learn's rule: the rows may be a fold that lacks the class."""
+    both = {0: 1.0, 1: 3.0}
+    for many in (BINARY, np.where(BINARY, "yes", "no")):
+        no, yes = np.unique(many)
+        names = {no: both[0], yes: both[1]}
+        assert_same_fit(
+            small(RegularizedMLPClassifier, class_weight={**names, "maybe": 5.0}).fit(X, many),
+            small(RegularizedMLPClassifier, class_weight=names).fit(X, many),
+        )
+        wrong = {yes: 3.0, "maybe": 5.0}
+        with pytest.raises(ValueError, match=r"class_weight has labels \['maybe'\] that are"):
+            small(RegularizedMLPClassifier, class_weight=wrong).fit(X, many)
+    # All that will come are known here.
+    with pytest.raises(ValueError, match=r"class_weight has labels \[2\] that are not"):
+        small(RegularizedMLPClassifier, class_weight={**both, 2: 5.0}).partial_fit(
+            X, BINARY, classes=[0, 1]
+        )
+
+
+def test_class_weight_of_labels_that_rows_lack():
+    lacking = LABELS[:, :2] * [0, 1]
+    by_label = small(RegularizedMLPClassifier, class_weight=[{1: 5.0}, {0: 2.0}])
+    assert_same_fit(
+        by_label.fit(X, lacking),
+        small(RegularizedMLPClassifier).fit(X, lacking, np.where(lacking[:, 1], 1.0, 2.0)),
+    )
+
+
 def test_balanced_class_weight_is_inverse_frequency_and_multiplies_sample_weight():
     rare = (Y > 1.5).astype(int)
     counts = np.bincount(rare)
