@@ -11,15 +11,17 @@ goes through doubling alphas until it has no feature left.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from skreg._data import TensorData
 from skreg._passes import mean_losses_and_gradients
-from skreg._walk import Walk
+from skreg._walk import PathNetwork, Walk
 
-__all__ = ["alpha_max_of_linear", "sweep_to_nothing"]
+__all__ = ["alpha_max_of_linear", "check_zeros", "sweep_to_nothing"]
 
 # Relative width of the bracket that bisection ends with is 2⁻⁴⁰; between neighbouring
 # powers of two, up from the smallest share of the gradient that could matter.
@@ -38,7 +40,6 @@ def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
     Leaves the walk's members without features and with the best constant predictions.
     """
     network = walk.network
-    _check_zeros(walk)
     gradient = _to_constant(walk, rows)
     low = np.zeros(walk.n_members)
     high = np.full(walk.n_members, 1e-12)
@@ -51,17 +52,27 @@ def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
     return high
 
 
-def _check_zeros(walk: Walk) -> None:
-    """Raise ValueError where the penalty would never leave exactly nothing."""
-    network = walk.network
-    if network.leaves_zero(np.full(walk.n_members, _ENORMOUS), _SMALL_STEP).any():
-        raise ValueError(_NO_ZEROS.format(walk.net.penalty))
+def check_zeros(network: PathNetwork, penalty: Any) -> None:
+    """Raise ValueError where a network's penalty would never leave exactly nothing.
 
-
-_NO_ZEROS = (
-    "{} removes no features, however strong, so that there is no alpha to end a path at. Give "
-    "alphas as an array, or use a penalty that selects: 'l1', 'elasticnet', 'group_mcp'."
-)
+    Parameters
+    ----------
+    network : PathNetwork
+        Of one member, which need not be trained.
+    penalty : str, Penalty or dict
+        What the user calls the network's penalty.
+    """
+    own = network.net.penalty
+    leaves = network.leaves_zero(np.full(1, _ENORMOUS), _SMALL_STEP).any()
+    network.net.set_penalty(own)
+    if leaves:
+        ratio = getattr(own, "l1_ratio", None)
+        raise ValueError(
+            f"penalty={penalty!r}{'' if ratio is None else f' with l1_ratio={ratio}'} removes "
+            f"no features, however strong, so that there is no alpha to end a path at. Give "
+            f"alphas as an array, or use a penalty that selects: 'l1', 'elasticnet', "
+            f"'group_mcp'."
+        )
 
 
 @torch.no_grad()
@@ -105,7 +116,6 @@ def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarr
     alpha_first, alpha_max : ndarray of shape (n_members,)
         At which each member had lost its first feature, and its last.
     """
-    _check_zeros(walk)
     saved = walk.weights()
     alphas = _FAINT * loss_of_constant
     first = np.full(walk.n_members, np.nan)

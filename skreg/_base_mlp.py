@@ -85,7 +85,7 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         penalty = self._plain_penalty()
         if incremental and adapts(penalty) and not self.__sklearn_is_fitted__():
             raise ValueError(
-                f"{penalty} takes its strengths from a pilot fit on all data, which "
+                f"{self.penalty} takes its strengths from a pilot fit on all data, which "
                 f"partial_fit does not see. Call fit first, or set adaptive=False."
             )
         if self.solver == "fista" and self.dropout:

@@ -200,8 +200,9 @@ class ModuleNet(RegularizedNet):
         # To a group penalty three axes are a stack: the one shape that says two things.
         for name, parameter in self._trained().items():
             if isinstance(by_name.get(name), GroupPenalty) and parameter.ndim == 3:
+                kind = type(by_name[name]).__name__
                 raise ValueError(
-                    f"{by_name[name]} does not know the groups of {name!r}, a weight of three "
+                    f"{kind} does not know the groups of {name!r}, a weight of three "
                     f"axes, under this solver. Use solver='fista', or give penalty as a dict "
                     f"with another kind for {name!r}."
                 )

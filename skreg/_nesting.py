@@ -19,6 +19,7 @@ from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import _get_feature_names
 
 from skreg._base import BaseRegularizedNetwork
+from skreg._validation import check_takes_alpha
 from skreg._wrapped import wrapped
 
 __all__ = ["StandIn", "path_to_network", "replace_network"]
@@ -30,7 +31,7 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
     Raises
     ------
     TypeError
-        If there is no network where one is looked for.
+        If there is no network where one is looked for, or one that chooses its own alpha.
     """
     path: list[str] = []
     step = estimator
@@ -48,6 +49,9 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
             )
         name, step = inside
         path.append(name)
+    check_takes_alpha(
+        step, "A stacked search", "For its other parameters use scikit-learn's GridSearchCV."
+    )
     return tuple(path)
 
 

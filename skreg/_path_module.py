@@ -82,8 +82,8 @@ class PathModule:
         if not chosen:
             raise ValueError(
                 f"No parameter of the module {type(net.module_.network).__name__} has a "
-                f"penalty whose strength a path can raise: penalty={net.penalty!r}, penalized="
-                f"{net.penalized!r}. Give a penalty to the weights that are to go."
+                f"penalty whose strength a path can raise, with penalized={net.penalized!r}. "
+                f"Give a penalty to the weights that are to go."
             )
         return chosen
 

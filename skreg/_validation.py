@@ -55,6 +55,16 @@ def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
+def check_takes_alpha(estimator: Any, caller: str, instead: str) -> None:
+    """Raise TypeError where a network chooses its alpha itself, and cannot be given one."""
+    if "alpha" not in estimator.get_params(deep=False):
+        name = type(estimator).__name__
+        raise TypeError(
+            f"{caller} sets the alpha of a network, and {name} chooses its own. Give a "
+            f"RegularizedMLPRegressor or RegularizedMLPClassifier. {instead}"
+        )
+
+
 def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

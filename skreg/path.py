@@ -29,7 +29,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import validate_data
 
-from skreg._alpha_max import alpha_max_of_linear, sweep_to_nothing
+from skreg._alpha_max import alpha_max_of_linear, check_zeros, sweep_to_nothing
 from skreg._base import FitJob
 from skreg._base_mlp import BaseRegularizedMLP
 from skreg._base_net import BaseRegularizedNet
@@ -39,6 +39,7 @@ from skreg._path_mlp import PathMLP
 from skreg._path_module import PathModule
 from skreg._penalized import follows_alpha
 from skreg._refit import refit_steps
+from skreg._validation import check_takes_alpha
 from skreg._walk import Step, Walk, choose_alphas, follow_alphas
 from skreg.net import RegularizedNet
 from skreg.penalties import PENALTIES, Penalty
@@ -202,6 +203,8 @@ def regularization_path(
 
     Raises
     ------
+    TypeError
+        If the estimator chooses its own alpha.
     ValueError
         If `alphas` is a number and the penalty gives no exact zeros, if no penalty follows
         the path's alpha, if only one of `X_val` and `y_val` is given, or if training diverges.
@@ -249,13 +252,17 @@ def regularization_path(
     net, rows = template.net_, job.train
     with threads_worth(net.multiplications(len(rows))):
         network = network_of(template, rows)
+        if isinstance(alphas, Integral):
+            check_zeros(network, estimator.penalty)
+        else:
+            alphas = check_alphas(alphas)
         if starts_dense(network, template.solver):
             train_dense(net, job)
         walk = walk_from(network, rows, template)
         if isinstance(alphas, Integral):
             steps = visit(walk, rows, int(alphas), eps)[0]
         else:
-            steps = follow_alphas(walk, check_alphas(alphas)[:, None])[0]
+            steps = follow_alphas(walk, alphas[:, None])[0]
         walk.end()
         path = summarize(template, steps, rows, X_val, y_val)
         path = replace(path, unit_parameters=network.unit_parameters)
@@ -278,6 +285,9 @@ def prepare(
     estimator: Estimator, X: Any, y: Any, sample_weight: Any = None
 ) -> tuple[Estimator, FitJob]:
     """Return an untrained copy of the estimator with its net, and the rows to train on."""
+    check_takes_alpha(
+        estimator, "regularization_path", "Once fitted it has its path in `path_`."
+    )
     penalty = estimator.penalty
     if penalty is None:
         raise ValueError(

@@ -129,6 +129,7 @@ def make_penalty(
         return None
     given = penalty
     penalty = PENALTIES[penalty]() if isinstance(penalty, str) else clone(penalty)
+    penalty.check()  # as it was given: the error shows it
     for name, own, default in (
         ("alpha", alpha, DEFAULT_ALPHA),
         ("l1_ratio", l1_ratio, DEFAULT_L1_RATIO),

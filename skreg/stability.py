@@ -37,7 +37,7 @@ from sklearn.utils.validation import (
 
 from skreg._base_mlp import BaseRegularizedMLP
 from skreg._schedule import Task, fit_all, threads_for
-from skreg._validation import densify, private_random_state
+from skreg._validation import check_takes_alpha, densify, private_random_state
 from skreg.penalties import L2, Penalty, make_penalty
 
 __all__ = ["StabilitySelection"]
@@ -150,7 +150,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If the estimator is not a network of skreg.
+            If the estimator is not a network of skreg, or one that chooses its own alpha.
         ValueError
             If its penalty gives no zeros, an alpha is not positive or there are fewer than
             four samples.
@@ -208,6 +208,9 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
                 f"RegularizedMLPClassifier; to scale columns, put a StandardScaler before "
                 f"StabilitySelection in a Pipeline."
             )
+        check_takes_alpha(
+            network, "StabilitySelection", "The alpha that was chosen may be one of `alphas`."
+        )
         network._validate_params()
         # The strength is looked at where there are alphas.
         alpha = network.alpha or 1.0
@@ -226,19 +229,20 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         return isinstance(penalty, Penalty) and penalty.alpha is not None
 
     def _check_alphas(self) -> np.ndarray:
+        own = self.estimator.penalty.alpha if self._own_alpha() else self.estimator.alpha
         if self.alphas is None:
-            own = self.estimator.penalty.alpha if self._own_alpha() else self.estimator.alpha
             alphas = np.atleast_1d(np.asarray(own, dtype=float))
         else:
             alphas = check_array(self.alphas, ensure_2d=False, dtype=float, input_name="alphas")
         if alphas.ndim != 1 or not (alphas > 0).all():
-            raise ValueError(f"alphas must be a list of positive numbers, got {alphas}.")
+            given = f"the network's own, {own}" if self.alphas is None else repr(self.alphas)
+            raise ValueError(f"alphas must be a list of positive numbers, got {given}.")
         return alphas
 
     def _windows(
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, rng: Any
     ) -> Iterator[list[Task]]:
-        names = getattr(self, "feature_names_in_", None)
+        names, classes = getattr(self, "feature_names_in_", None), self._classes(y)
         name = "penalty__alpha" if self._own_alpha() else "alpha"
         window: list[Task] = []
         waiting = 0
@@ -249,6 +253,8 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             for place, alpha in enumerate(self.alphas_):
                 network = clone(self.estimator)
                 network.set_params(random_state=seed, **{name: float(alpha)})
+                if classes is not None:
+                    network._declare_classes(classes)
                 label = subsample, place
                 window.append(Task(network, table, target, weights, names, label=label))
             waiting += getattr(table, "nbytes", 0)
@@ -257,18 +263,23 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
                 window, waiting = [], 0
         yield window
 
+    def _classes(self, y: np.ndarray) -> np.ndarray | None:
+        """All classes, where y has one for each row: a half may lack some."""
+        if is_classifier(self.estimator) and type_of_target(y) in ("binary", "multiclass"):
+            return np.unique(y)
+        return None
+
     def _subsamples(self, y: np.ndarray, rng: Any) -> Iterator[np.ndarray]:
         """Rows of each subsample; two in a row have none in common."""
         half = len(y) // 2
-        classes = None
-        if is_classifier(self.estimator) and type_of_target(y) in ("binary", "multiclass"):
-            classes = np.unique(y.ravel(), return_inverse=True)[1]
+        classes = self._classes(y)
+        codes = None if classes is None else np.searchsorted(classes, y.ravel())
         for subsample in range(self.n_subsamples):
             if subsample % 2 == 0:
                 order = rng.permutation(len(y))
-                if classes is not None:
+                if codes is not None:
                     # Every other row of the rows by class: of each class a half.
-                    order = order[np.argsort(classes[order], kind="stable")]
+                    order = order[np.argsort(codes[order], kind="stable")]
                     order = np.concatenate([order[::2][:half], order[1::2][:half]])
             first = half * (subsample % 2)
             yield np.sort(order[first : first + half])

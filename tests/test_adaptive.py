@@ -11,6 +11,7 @@ from sklearn.datasets import make_regression
 from sklearn.linear_model import Lasso, MultiTaskLasso, Ridge
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
+from skreg._loop import Loop
 from skreg._schedule import Task, fit_all
 from skreg.penalties import L1, ElasticNet, GroupLasso, SparseGroupLasso
 
@@ -111,9 +112,9 @@ def test_a_stack_is_each_member_alone_and_shares_pilots(penalty, monkeypatch):
     fitted_pilots = []
     make = RegularizedMLPRegressor._train
 
-    def counted(self, job):
+    def counted(self, job, **settings):
         fitted_pilots.append(self)
-        return make(self, job)
+        return make(self, job, **settings)
 
     table, target = X.copy(), y.copy()
     tasks = [Task(clone(estimator), table, target) for estimator in estimators]
@@ -184,5 +185,19 @@ def test_errors_say_what_a_pilot_needs(penalty):
     kind = type(penalty).__name__
     with pytest.raises(ValueError, match=rf"{kind}\(adaptive=True\) takes.*an estimator does"):
         penalty.prox(torch.ones(1, 2, 2), 0.1)
-    with pytest.raises(ValueError, match=r"pilot fit on all data.*Call fit first"):
-        RegularizedMLPRegressor((6,), penalty=penalty, **SMALL).partial_fit(X, y)
+    own = type(penalty)(adaptive=True)
+    with pytest.raises(ValueError, match=r"pilot fit on all data.*Call fit first") as raised:
+        RegularizedMLPRegressor((6,), penalty=own, **SMALL).partial_fit(X, y)
+    # As it was given: the alpha is the estimator's.
+    assert str(raised.value).startswith(f"{own!r} takes")
+
+
+def test_an_interrupt_of_the_pilot_is_no_pilot(monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "run_epoch", interrupted)
+    model = RegularizedMLPRegressor((6,), penalty=L1(adaptive=True), **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert not hasattr(model, "net_")

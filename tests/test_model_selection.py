@@ -41,9 +41,11 @@ from sklearn.utils.validation import check_is_fitted
 from skreg import (
     RegularizedMLPClassifier,
     RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
     StackedGridSearchCV,
     StackedRandomizedSearchCV,
 )
+from skreg._loop import Loop
 from skreg.penalties import L1, ElasticNet
 
 pytestmark = pytest.mark.filterwarnings(
@@ -264,6 +266,13 @@ def test_splits_of_different_sizes_and_classes():
     check_against_grid_search(regressor(), {"alpha": ALPHAS}, cv=shuffled)
 
 
+def test_a_class_that_a_split_lacks_may_have_a_weight():
+    """As of a LogisticRegression, where all classes there are have one."""
+    weights = {0: 1.0, 1: 2.0, 2: 3.0}
+    network = classifier(class_weight=weights)
+    check_against_grid_search(network, {"alpha": ALPHAS}, XC, YC, cv=KFold(3))  # YC is sorted
+
+
 # ---------------------------------------------------------------------- scoring and refit
 
 
@@ -368,6 +377,13 @@ def test_a_foreign_estimator_gets_an_error_that_says_what_to_do(estimator):
     name = next(iter(estimator.get_params()))
     with pytest.raises(TypeError, match=r"RegularizedMLPRegressor.*GridSearchCV"):
         StackedGridSearchCV(estimator, {name: [estimator.get_params()[name]]}).fit(X, Y)
+
+
+def test_a_network_that_chooses_its_alpha_is_for_the_search_of_sklearn():
+    network = RegularizedMLPRegressorCV(())
+    for estimator in (network, make_pipeline(StandardScaler(), network)):
+        with pytest.raises(TypeError, match=r"CV chooses its own.*scikit-learn's GridSearchCV"):
+            StackedGridSearchCV(estimator, {}).fit(X, Y)
 
 
 def test_an_empty_search_says_so():
@@ -490,6 +506,18 @@ INTERRUPTED = """
         assert threading.active_count() <= 3, threading.enumerate()
         print("interrupted")
 """
+
+
+def test_an_interrupt_of_a_network_trained_alone_ends_the_search(monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "run_epoch", interrupted)
+    search = StackedGridSearchCV(
+        regressor(), {"alpha": ALPHAS[:1]}, cv=[(np.arange(99), np.arange(9))]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X, Y)
 
 
 def alive_in_session(session):

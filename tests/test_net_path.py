@@ -236,7 +236,8 @@ def test_frozen_weights_are_no_part_of_a_path():
     ("settings", "message"),
     [
         ({"penalty": {"*": L1(0.1)}}, r"each penalty in .* has its own.*Leave alpha out"),
-        ({"penalty": "l2"}, r"removes no features.*Give alphas as an array"),
+        ({"penalty": "l2"}, r"^penalty='l2' removes no features.*Give alphas as an array"),
+        ({"penalty": {"*": L2()}}, r"^penalty={'\*': L2\(\)} removes no features"),
         ({"penalty": None}, r"penalty=None has no strength"),
         (
             {"module": FirstColumnBy()},
@@ -249,6 +250,7 @@ def test_frozen_weights_are_no_part_of_a_path():
     ids=[
         "own alphas",
         "no zeros",
+        "no zeros by name",
         "none",
         "nothing penalized",
         "adaptive",

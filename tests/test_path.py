@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import enet_path, lasso_path
 from sklearn.preprocessing import scale
+from skorch.callbacks import Callback
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, regularization_path
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
+    regularization_path,
+)
 from skreg._data import TensorData
 from skreg._walk import _allowed_drop, distinct_rows, reaching
 from skreg.penalties import MCP, SCAD, GroupMCP, GroupSCAD
@@ -102,9 +108,9 @@ def test_alpha_max_with_weights_classes_and_groups():
 def test_a_penalty_that_selects_nothing_has_no_end():
     X, y = linear_data()
     for sizes in ((), (4,)):
-        with pytest.raises(ValueError, match=r"removes no features.*Give alphas as an array"):
+        with pytest.raises(ValueError, match=r"^penalty='l2' removes no.*Give alphas as an ar"):
             regularization_path(
-                RegularizedMLPRegressor(sizes, penalty="l2", max_iter=5, random_state=0), X, y
+                RegularizedMLPRegressor(sizes, penalty="l2", callbacks=[Interrupt(0)]), X, y
             )
     path = regularization_path(
         RegularizedMLPRegressor((4,), penalty="l2", max_iter=5, random_state=0),
@@ -114,6 +120,23 @@ def test_a_penalty_that_selects_nothing_has_no_end():
 
 
 # ---------------------------------------------------------------------- networks
+
+
+class Interrupt(Callback):
+    """Ctrl-C before an epoch, counted from 0."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.data_losses_) == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_of_the_dense_start_is_no_path():
+    X, y = kinked_data(40)
+    with pytest.raises(KeyboardInterrupt):
+        regularization_path(net(callbacks=[Interrupt(3)]), X, y, alphas=[0.1, 1.0])
 
 
 def test_a_path_goes_from_dense_to_nothing(path):
@@ -284,9 +307,11 @@ def test_half_a_validation_set_is_an_error():
     with pytest.raises(ValueError, match="X_val and y_val go together"):
         regularization_path(net(), X, y, X_val=X)
     with pytest.raises(ValueError, match="alphas must be numbers of at least 0"):
-        regularization_path(net(), X, y, alphas=[-1.0, 1.0])
+        regularization_path(net(callbacks=[Interrupt(0)]), X, y, alphas=[-1.0, 1.0])
     with pytest.raises(ValueError, match="penalty=None has no strength"):
         regularization_path(net(penalty=None), X, y)
+    with pytest.raises(TypeError, match=r"RegularizedMLPRegressorCV chooses its own.*`path_`"):
+        regularization_path(RegularizedMLPRegressorCV(), X, y)
 
 
 # ---------------------------------------------------------------------- parts

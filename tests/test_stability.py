@@ -10,7 +10,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StabilitySelection
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
+    StabilitySelection,
+)
 from skreg.penalties import L1, GroupLasso
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -186,13 +191,57 @@ def test_alphas_of_a_penalty_object():
             ValueError,
             "subgradient'.*gives no zeros",
         ),
-        (LASSO, {"alphas": [0.1, -1.0]}, ValueError, "alphas must be a list of positive"),
+        (LASSO, {"alphas": [0.1, -1.0]}, ValueError, r"a list of positive .* \[0.1, -1.0\]"),
+        (
+            clone(LASSO).set_params(alpha=0.0),
+            {},
+            ValueError,
+            r"alphas must .* got the network's own, 0.0",
+        ),
+        (
+            RegularizedMLPRegressorCV(),
+            {},
+            TypeError,
+            r"RegressorCV chooses its own.*Give a RegularizedMLPRegressor or.*alphas",
+        ),
         (LASSO, {"threshold": 0.5}, ValueError, "threshold"),
     ],
 )
 def test_errors_say_the_way_out(estimator, settings, error, message):
     with pytest.raises(error, match=message):
         StabilitySelection(estimator, **settings).fit(X, Y)
+
+
+@pytest.mark.parametrize("class_weight", [{2: 4.0}, {0: 1.0, 1: 1.0, 2: 4.0}])
+@pytest.mark.parametrize("penalty", ["l1", L1(adaptive=True)])
+def test_a_class_that_a_half_lacks_may_have_a_weight(class_weight, penalty):
+    labels = np.where(Y > 0, 1, 0)
+    labels[7] = 2  # alone: in one half of each pair
+    network = RegularizedMLPClassifier(
+        (), penalty=penalty, alpha=0.05, solver="fista", tol=1e-4, class_weight=class_weight
+    )
+    ours = StabilitySelection(network, n_subsamples=4, random_state=0).fit(X, labels)
+    assert 0 < ours.stability_path_.sum() < 20
+    if penalty == "l1":
+        weights = np.where(labels == 2, 4.0, 1.0)
+        plain = clone(ours).set_params(estimator__class_weight=None).fit(X, labels, weights)
+        np.testing.assert_array_equal(ours.stability_path_, plain.stability_path_)
+    unknown = clone(ours).set_params(estimator__class_weight={**class_weight, 3: 1.0})
+    with pytest.raises(ValueError, match=r"class_weight has labels \[3\]"):
+        unknown.fit(X, labels)
+
+
+def test_groups_by_name_are_those_by_index():
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(20)])
+    by_name, by_index = (
+        StabilitySelection(
+            clone(LASSO).set_params(penalty=GroupLasso(groups=groups)),
+            n_subsamples=4,
+            random_state=0,
+        ).fit(table, Y)
+        for table, groups in ((frame, [["x2", "x3"]]), (X, [[2, 3]]))
+    )
+    np.testing.assert_array_equal(by_name.stability_path_, by_index.stability_path_)
 
 
 def test_a_failing_fit_is_not_hidden():
