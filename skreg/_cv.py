@@ -8,6 +8,7 @@ the path of all rows, is the answer: it was trained as those that were judged.
 from __future__ import annotations
 
 from abc import abstractmethod
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,15 +17,30 @@ from joblib import effective_n_jobs
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch, indexable
+from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from skreg._alpha_max import check_zeros
 from skreg._base_mlp import BaseRegularizedMLP
-from skreg._folds import Fold, choose, comparable, score_folds, stack_walk
+from skreg._folds import (
+    Fold,
+    Rows,
+    Scorer,
+    check_splits,
+    choose,
+    comparable,
+    finite_everywhere,
+    knowing_labels,
+    score_folds,
+    stack_walk,
+)
 from skreg._parallel import threads_worth
 from skreg._path_mlp import PathMLP
-from skreg._validation import densify, private_random_state
+from skreg._validation import densify, private_random_state, warn_caller
 from skreg._walk import follow_alphas
 from skreg.path import (
     check_alphas,
@@ -131,8 +147,51 @@ class PathCV(BaseRegularizedMLP):
             set_convexity(plain, {"l2_ratio": _L2_RATIO})
         return plain
 
-    def _fit_path(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say what `fit` hands on: to the scorer and to the splitter `cv`.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        # Where the estimator's own `score` scores, its own request says what it is given.
+        scorer = self._scorer() or self._get_metadata_request()
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=scorer, method_mapping=MethodMapping().add(caller="fit", callee="score")
+            )
+        )
+
+    def _scorer(self) -> Scorer | None:
+        """What scores the folds; None for the estimator's own `score`."""
+        return None if self.scoring is None else check_scoring(self, scoring=self.scoring)
+
+    def _route(self, scorer: Scorer | None, sample_weight: Any, params: dict[str, Any]) -> Any:
+        """What the splitter and the scorer are given, as in ``GridSearchCV``."""
+        _raise_for_params(params, self, "fit", allow=["groups"])
+        if _routing_enabled():
+            return process_routing(self, "fit", sample_weight=sample_weight, **params)
+        weights = {}
+        if sample_weight is not None:
+            if scorer is None or _takes_weights(scorer):
+                weights["sample_weight"] = sample_weight
+            else:
+                warn_caller(
+                    f"scoring={self.scoring!r} does not support sample_weight: networks are "
+                    f"trained with the weights, and folds are scored without."
+                )
+        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+    def _fit_path(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
         ratios = self._ratios()
+        scorer = self._scorer()
+        routed = self._route(scorer, sample_weight, params)
         seed = _seed_of(self.random_state)
         plains = [self._make_plain(ratio, seed) for ratio in ratios]
         full = plains[0]
@@ -140,21 +199,32 @@ class PathCV(BaseRegularizedMLP):
         for plain in plains[1:]:
             plain._prepare(X, y, sample_weight)
         nets = [plain.net_ for plain in plains]
-        data = _checked(full, X, y, sample_weight)
-        cv = check_cv(self.cv, data[1], classifier=is_classifier(self))
-        splits = list(cv.split(data[0], data[1]))
-        scorer = None if self.scoring is None else check_scoring(full, scoring=self.scoring)
+        grid = None
+        if isinstance(self.alphas, Integral):
+            for plain in plains:
+                check_zeros(PathMLP(plain.net_), self.penalty)
+        else:
+            grid = check_alphas(self.alphas)
+        data = _checked(full, X, y, sample_weight, scorer, routed.scorer.score)
+        cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
+        splits = list(cv.split(data.X, data.y, **routed.splitter.split))
+        check_splits(splits)
+        folds = [
+            Fold.of(number, self._make_fold(full, seed), data, split)
+            for number, split in enumerate(splits)
+        ]
+        for fold in folds:
+            fold.check_defined()
 
         with threads_worth(full.net_.multiplications(len(job.train))):
             if starts_dense(PathMLP(full.net_), full.solver):
                 train_dense(full.net_, job)
             walk, rows = stack_walk([full.net_], [job.train], nets, full)
-            if isinstance(self.alphas, Integral):
+            if grid is None:
                 if not walk.network.is_linear:
                     walk.longest_stay = _LONGEST_STAY
                 paths = visit(walk, rows, int(self.alphas), self.eps)
             else:
-                grid = check_alphas(self.alphas)
                 paths = follow_alphas(walk, np.tile(grid[:, None], len(ratios)))
             walk.end()
             longest = max(len(path) for path in paths)
@@ -162,21 +232,19 @@ class PathCV(BaseRegularizedMLP):
                 # Where nothing is left more of the penalty changes nothing.
                 path += [path[-1]] * (longest - len(path))
             alphas = np.array([[step.alpha for step in path] for path in paths])
-            folds = [
-                Fold.of(number, self._make_fold(full, seed), data, split)
-                for number, split in enumerate(splits)
-            ]
             stays = [max(step.n_spells for step in steps) for steps in zip(*paths, strict=True)]
             scores, n_features = score_folds(
-                folds, nets, alphas, stays, scorer, effective_n_jobs(self.n_jobs)
+                folds, nets, alphas, stays, effective_n_jobs(self.n_jobs)
             )
-            eligible = np.ones(alphas.shape, dtype=bool)
+            eligible = finite_everywhere(alphas, scores)
             if not walk.network.is_linear:
                 own = [[step.selected.sum() for step in path] for path in paths]
-                eligible = comparable(np.array(own), n_features)
+                eligible = comparable(np.array(own), n_features, eligible)
             ratio, number = choose(alphas, scores, self.selection, eligible)
             summary = summarize(plains[ratio], paths[ratio], job.train, None, None)
         fitted = summary.estimator_at(number)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of an earlier fit: not all that it had, this one has
         for name, value in vars(fitted).items():
             if name not in fitted.get_params(deep=False):
                 setattr(self, name, value)
@@ -193,7 +261,7 @@ class PathCV(BaseRegularizedMLP):
         """The plain estimator of a fold, which knows all classes there are."""
         fold = self._make_plain(full.l1_ratio, seed)
         if is_classifier(full):
-            fold.classes_ = fold._declared_classes = full.classes_
+            fold._declare_classes(full.classes_)
         return fold
 
 
@@ -204,14 +272,40 @@ def _seed_of(random_state: Any) -> int:
     return int(private_random_state(random_state).randint(2**31 - 1))
 
 
+def _takes_weights(scorer: Any) -> bool:
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in signature(scorer).parameters
+
+
 def _checked(
-    fitted: BaseRegularizedMLP, X: Any, y: Any, sample_weight: Any
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """The data of `fit` as arrays, ready to be divided."""
+    fitted: BaseRegularizedMLP,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    scorer: Scorer | None,
+    score_params: dict[str, Any],
+) -> Rows:
+    """The data of `fit` as arrays, ready to be divided, and what scores them."""
+    (given,) = indexable(X)
     X = validate_data(fitted, X, accept_sparse="csr", dtype=fitted._dtype, reset=False)
     y = np.asarray(densify(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if sample_weight is not None:
         sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-    return X, y, sample_weight
+    if "sample_weight" in score_params:
+        weights = _check_sample_weight(score_params["sample_weight"], X, dtype=X.dtype)
+        score_params = {**score_params, "sample_weight": weights}
+    if is_classifier(fitted) and not fitted._multilabel:
+        scorer = knowing_labels(scorer, fitted.classes_)
+    return Rows(
+        X,
+        y,
+        sample_weight,
+        names=getattr(fitted, "feature_names_in_", None),
+        # A scorer is shown the rows as they came: with their names.
+        X_to_score=X if scorer is None else given,
+        scorer=scorer,
+        score_params=score_params,
+    )

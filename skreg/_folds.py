@@ -8,12 +8,18 @@ that its fold left out. :func:`choose` reads the scores.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_regressor
+from sklearn.metrics import check_scoring, r2_score, roc_auc_score
+from sklearn.model_selection._validation import _score
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _check_method_params
 
 from skreg._base import FitJob
 from skreg._base_mlp import BaseRegularizedMLP
@@ -22,11 +28,25 @@ from skreg._parallel import WORTH_MORE_THREADS, run_in_threads
 from skreg._passes import raw_outputs
 from skreg._path_mlp import PathMLP, stack_of
 from skreg._stack import join, joinable_key, train_together
+from skreg._validation import warn_caller
 from skreg._walk import Step, Walk, follow_alphas
 from skreg.net import RegularizedNet
 from skreg.path import place, starts_dense, walk_from
 
-__all__ = ["Fold", "choose", "comparable", "score_folds", "stack_walk"]
+__all__ = [
+    "Fold",
+    "Rows",
+    "Scorer",
+    "check_splits",
+    "choose",
+    "comparable",
+    "finite_everywhere",
+    "knowing_labels",
+    "score_folds",
+    "stack_walk",
+]
+
+Scorer = Callable[..., float]
 
 # Steps of a path that are scored as one stack.
 _AT_ONCE = 16
@@ -34,6 +54,37 @@ _AT_ONCE = 16
 _ALIKE = 0.95
 # Share of its features by which a network may differ from those of the folds at the same alpha.
 _COMPARABLE = 0.25
+# Metrics that are NaN on some rows whatever is predicted, each with one that is not.
+_NAN_BY_ROWS = {r2_score: "neg_mean_squared_error", roc_auc_score: "neg_log_loss"}
+# Alphas whose scores are not finite are named up to this many.
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is divided among the folds.
+
+    Attributes
+    ----------
+    X, y, sample_weight
+        Checked.
+    names : ndarray of str or None
+        Of the columns, which X has lost.
+    X_to_score : array-like
+        What a scorer is given rows of.
+    scorer : callable or None
+        None for the estimator's own `score`.
+    score_params : dict
+        What it is given beside them, of all rows.
+    """
+
+    X: Any
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    names: np.ndarray | None
+    X_to_score: Any
+    scorer: Scorer | None
+    score_params: dict[str, Any]
 
 
 @dataclass
@@ -45,38 +96,104 @@ class Fold:
     job: FitJob
     X_test: Any
     y_test: Any
-    weight_test: Any
+    #: None for the estimator's own `score`.
+    scorer: Scorer | None
+    score_params: dict[str, Any]
 
     @classmethod
     def of(
         cls,
         number: int,
         template: BaseRegularizedMLP,
-        data: tuple[Any, Any, Any],
+        data: Rows,
         split: tuple[np.ndarray, np.ndarray],
     ) -> Fold:
-        train, test = (
-            [None if part is None else _safe_indexing(part, rows) for part in data]
-            for rows in split
+        train, test = split
+        job = template._prepare(
+            *(
+                None if part is None else _safe_indexing(part, train)
+                for part in (data.X, data.y, data.sample_weight)
+            ),
+            names=data.names,
         )
-        return cls(number, template, template._prepare(*train), *test)
+        X_test, y_test = (_safe_indexing(part, test) for part in (data.X_to_score, data.y))
+        score_params = _check_method_params(data.X, data.score_params, indices=test)
+        return cls(number, template, job, X_test, y_test, data.scorer, score_params)
 
-    def scores(self, steps: Sequence[Step], scorer: Callable[..., float] | None) -> np.ndarray:
-        """The score of each step on the rows that were left out."""
-        if scorer is not None:
-            weights = {} if self.weight_test is None else {"sample_weight": self.weight_test}
+    def check_defined(self) -> None:
+        """Raise ValueError where the score would be NaN whatever the network predicts."""
+        if not np.any(self.score_params.get("sample_weight", True)):
+            raise ValueError(
+                f"All rows that fold {self.number} of cv leaves out have a sample_weight of 0, "
+                f"and there is nothing to score on. Leave them out of fit, or use another cv."
+            )
+        own = r2_score if is_regressor(self.template) else None
+        metric: Any = getattr(self.scorer, "_score_func", None) if self.scorer else own
+        if metric not in _NAN_BY_ROWS:
+            return
+        scorer = self.scorer or check_scoring(self.template)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            score = _score(self.template, self.X_test, self.y_test, scorer, self.score_params)
+        if np.isnan(score):
+            raise ValueError(
+                f"{metric.__name__} is not defined on the rows that fold {self.number} of cv "
+                f"leaves out, and no alpha would have a mean score. Use another scoring, such "
+                f"as {_NAN_BY_ROWS[metric]!r}, or another cv."
+            )
+
+    def scores(self, steps: Sequence[Step]) -> np.ndarray:
+        """The score of each step on the rows left out; NaN, with a warning, where it fails."""
+        if self.scorer is not None:
             numbers = []
             for step in steps:
                 place(self.template, step)
-                numbers.append(scorer(self.template, self.X_test, self.y_test, **weights))
+                shown = self.template, self.X_test, self.y_test, self.scorer
+                score = _score(*shown, self.score_params, error_score=np.nan)
+                if isinstance(score, dict):
+                    raise ValueError(
+                        f"scoring must return a number to choose alpha by, got {score!r}. Give "
+                        f"one metric."
+                    )
+                numbers.append(score)
             return np.array(numbers, dtype=float)
         net = self.template.net_
         rows, scores = TensorData(self.X_test, None), []
         for start in range(0, len(steps), _AT_ONCE):
             module = stack_of(net.module_, list(steps[start : start + _AT_ONCE]))
             raw = raw_outputs(module, rows, net.device)
-            scores.append(self.template._score_raw(self.y_test, self.weight_test, raw))
+            weights = self.score_params.get("sample_weight")
+            scores.append(self.template._score_raw(self.y_test, weights, raw))
         return np.concatenate(scores)
+
+
+def check_splits(splits: Sequence[tuple[Any, Any]]) -> None:
+    """Raise ValueError where there are none, or rows are missing in one."""
+    if not splits:
+        raise ValueError("cv gives no splits to choose alpha by. Give at least one.")
+    for number, split in enumerate(splits):
+        for rows, use in zip(map(np.asarray, split), ("train", "score"), strict=True):
+            if not (rows.any() if rows.dtype == bool else rows.size):
+                raise ValueError(
+                    f"Fold {number} of cv has no rows to {use} on. Leave it out, or give rows."
+                )
+
+
+def knowing_labels(scorer: Scorer | None, classes: np.ndarray) -> Scorer | None:
+    """Return a scorer that knows all classes, where it takes a column for each of them.
+
+    The rows left out may lack some. As in ``LogisticRegressionCV``.
+    """
+    metric: Any = getattr(scorer, "_score_func", None)
+    names = signature(metric).parameters if metric is not None else ()
+    knowing: Any = copy.copy(scorer)
+    if "labels" not in names or knowing._response_method == "predict":
+        return scorer
+    labels = {"labels": classes}
+    if len(classes) == 2 and "pos_label" in names:
+        labels["pos_label"] = classes[1]
+    knowing._kwargs = {**labels, **knowing._kwargs}
+    return knowing
 
 
 def stack_walk(
@@ -150,7 +267,6 @@ def score_folds(
     ratios: Sequence[RegularizedNet],
     alphas: np.ndarray,
     stays: Sequence[int],
-    scorer: Callable[..., float] | None,
     n_threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Walk every fold along alphas of shape (n_ratios, n_alphas), and stay as long at each.
@@ -188,7 +304,7 @@ def score_folds(
         for place_, fold in enumerate(part):
             for ratio in range(len(ratios)):
                 steps = paths[place_ * len(ratios) + ratio]
-                scores[ratio, :, fold.number] = fold.scores(steps, scorer)
+                scores[ratio, :, fold.number] = fold.scores(steps)
                 n_features[ratio, :, fold.number] = [step.selected.sum() for step in steps]
         return part
 
@@ -197,7 +313,49 @@ def score_folds(
     return scores, n_features
 
 
-def comparable(of_all: np.ndarray, of_folds: np.ndarray) -> np.ndarray:
+def finite_everywhere(alphas: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Where the scores of all folds are finite; warns where some are not.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_ratios, n_alphas)
+    scores : ndarray of shape (n_ratios, n_alphas, n_folds)
+
+    Returns
+    -------
+    ndarray of bool of shape (n_ratios, n_alphas)
+
+    Raises
+    ------
+    ValueError
+        If that is nowhere.
+    """
+    finite = np.isfinite(scores).all(2)
+    cells = np.argwhere(~finite)
+    if not len(cells):
+        return finite
+    named = []
+    for cell in map(tuple, cells[:_MOST_NAMED]):
+        where = np.flatnonzero(~np.isfinite(scores[cell]))
+        named.append(
+            f"alpha={alphas[cell]:.3g} ({scores[cell][where[0]]} in fold {where[0]}"
+            f"{f' and {len(where) - 1} more' if len(where) > 1 else ''})"
+        )
+    more = f" and {len(cells) - len(named)} more" if len(cells) > len(named) else ""
+    which = f"{', '.join(named)}{more}"
+    if not finite.any():
+        raise ValueError(
+            f"No alpha can be chosen, since each has a test score that is not finite: {which}. "
+            f"Use another scoring, or another cv."
+        )
+    warn_caller(
+        f"Test scores are not finite at {len(cells)} of {finite.size} alphas, which are not "
+        f"chosen: {which}."
+    )
+    return finite
+
+
+def comparable(of_all: np.ndarray, of_folds: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Where networks of the folds have about as many features as that of all rows.
 
     Under a penalty that is not convex features may go one after the other at nearly the same
@@ -209,15 +367,18 @@ def comparable(of_all: np.ndarray, of_folds: np.ndarray) -> np.ndarray:
     of_all : ndarray of shape (n_ratios, n_alphas)
         How many features the network of all rows has.
     of_folds : ndarray of shape (n_ratios, n_alphas, n_folds)
+    among : ndarray of bool of shape (n_ratios, n_alphas)
+        Where it is asked.
 
     Returns
     -------
     ndarray of bool of shape (n_ratios, n_alphas)
-        Everywhere if it would be nowhere.
+        All of `among` if it would be nowhere.
     """
     mean = of_folds.mean(2)
     alike = np.abs(of_all - mean) <= np.maximum(1, _COMPARABLE * np.maximum(of_all, mean))
-    return alike if alike.any() else ~alike
+    alike &= among
+    return alike if alike.any() else among
 
 
 def choose(
@@ -230,14 +391,15 @@ def choose(
     alphas : ndarray of shape (n_ratios, n_alphas)
         Ascending in each row.
     scores : ndarray of shape (n_ratios, n_alphas, n_folds)
+        Finite where eligible.
     selection : {"min", "1se"}
         The best mean score (the largest alpha of several), or the largest alpha at the same
         l1_ratio whose mean score is at most one standard error of the best below it.
     eligible : ndarray of bool of shape (n_ratios, n_alphas)
         What may be chosen.
     """
-    means = scores.mean(2)
-    means = np.where(np.isnan(means) | ~eligible, -np.inf, means)
+    means = np.full(eligible.shape, -np.inf)
+    means[eligible] = scores[eligible].mean(1)
     ratio, best = max(np.ndindex(means.shape), key=lambda cell: (means[cell], alphas[cell]))
     if selection == "min":
         return ratio, best

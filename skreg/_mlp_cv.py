@@ -69,7 +69,9 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         None is 5 folds (stratified for a classifier).
 
     scoring : str or callable, default=None
-        Larger is better. None is the estimator's `score`.
+        Larger is better. None is the estimator's `score`. Where it raises, the score is NaN,
+        with a warning. Alphas at which the score of a fold is not finite are not chosen, with
+        a warning that names them.
 
     selection : {"min", "1se"}, default="min"
         - "min": the alpha of the best mean score.
@@ -108,9 +110,10 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         Scores on the rows that each fold left out.
 
     eligible_ : ndarray of bool of the shape of `alphas_`
-        What may be chosen. With hidden layers features may go one after the other at nearly
-        the same alpha; where the network of all rows has lost a quarter more or less of them
-        than those of the folds, their scores are not its own.
+        What may be chosen: where the scores of all folds are finite. With hidden layers
+        features may go one after the other at nearly the same alpha; where the network of all
+        rows has lost a quarter more or less of them than those of the folds, their scores are
+        not its own.
 
     best_score_ : float
         The mean score of the choice.
@@ -127,7 +130,10 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
     ------
     ValueError
         If parameters or data are out of range or contradict each other, if `alphas` is a
-        number and the penalty gives no exact zeros, or if training diverges.
+        number and the penalty gives no exact zeros, if `cv` gives no folds or one without
+        rows, if no alpha has finite scores, or if training diverges.
+    KeyboardInterrupt
+        If that ends the training. The estimator is as it was before.
 
     See Also
     --------
@@ -231,7 +237,9 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RegularizedMLPRegressorCV:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
+    ) -> RegularizedMLPRegressorCV:
         """Find alpha, and fit the network.
 
         Parameters
@@ -239,13 +247,18 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            Used in training and in scoring.
+            Used in training, and in scoring where the scorer takes it. With metadata routing
+            the scorer has to say so (``set_score_request``).
+        **params : dict of str -> object
+            Passed on to the splitter and the scorer, as in
+            :class:`sklearn.model_selection.GridSearchCV`: `groups`, and with metadata routing
+            (``sklearn.set_config(enable_metadata_routing=True)``) whatever is requested.
 
         Returns
         -------
         self : RegularizedMLPRegressorCV
         """
-        self._fit_path(X, y, sample_weight)
+        self._fit_path(X, y, sample_weight, params)
         return self
 
     def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
@@ -289,7 +302,9 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         None is 5 folds (stratified for a classifier).
 
     scoring : str or callable, default=None
-        Larger is better. None is the estimator's `score`.
+        Larger is better. None is the estimator's `score`. Where it raises, the score is NaN,
+        with a warning. Alphas at which the score of a fold is not finite are not chosen, with
+        a warning that names them.
 
     selection : {"min", "1se"}, default="min"
         - "min": the alpha of the best mean score.
@@ -328,9 +343,10 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         Scores on the rows that each fold left out.
 
     eligible_ : ndarray of bool of the shape of `alphas_`
-        What may be chosen. With hidden layers features may go one after the other at nearly
-        the same alpha; where the network of all rows has lost a quarter more or less of them
-        than those of the folds, their scores are not its own.
+        What may be chosen: where the scores of all folds are finite. With hidden layers
+        features may go one after the other at nearly the same alpha; where the network of all
+        rows has lost a quarter more or less of them than those of the folds, their scores are
+        not its own.
 
     best_score_ : float
         The mean score of the choice.
@@ -350,7 +366,10 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
     ------
     ValueError
         If parameters or data are out of range or contradict each other, if `alphas` is a
-        number and the penalty gives no exact zeros, or if training diverges.
+        number and the penalty gives no exact zeros, if `cv` gives no folds or one without
+        rows, if no alpha has finite scores, or if training diverges.
+    KeyboardInterrupt
+        If that ends the training. The estimator is as it was before.
 
     See Also
     --------
@@ -453,7 +472,9 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RegularizedMLPClassifierCV:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
+    ) -> RegularizedMLPClassifierCV:
         """Find alpha, and fit the network.
 
         Parameters
@@ -461,13 +482,18 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         sample_weight : array-like of shape (n_samples,), default=None
-            Used in training and in scoring.
+            Used in training, and in scoring where the scorer takes it. With metadata routing
+            the scorer has to say so (``set_score_request``).
+        **params : dict of str -> object
+            Passed on to the splitter and the scorer, as in
+            :class:`sklearn.model_selection.GridSearchCV`: `groups`, and with metadata routing
+            (``sklearn.set_config(enable_metadata_routing=True)``) whatever is requested.
 
         Returns
         -------
         self : RegularizedMLPClassifierCV
         """
-        self._fit_path(X, y, sample_weight)
+        self._fit_path(X, y, sample_weight, params)
         return self
 
     def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:

@@ -1,12 +1,20 @@
 """The estimators that choose alpha: against sklearn's, and by what they promise."""
 
+from contextlib import nullcontext
+from itertools import product
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.linear_model import ElasticNetCV, LassoCV
-from sklearn.model_selection import KFold
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.linear_model import ElasticNetCV, LassoCV, LogisticRegression
+from sklearn.metrics import check_scoring, get_scorer, log_loss, r2_score
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
@@ -17,8 +25,9 @@ from skreg import (
     regularization_path,
 )
 from skreg._cv import _LONGEST_STAY
-from skreg._folds import choose, comparable
-from skreg.penalties import ElasticNet, GroupMCP
+from skreg._folds import choose, comparable, finite_everywhere
+from skreg._loop import Loop
+from skreg.penalties import ElasticNet, GroupLasso, GroupMCP
 
 LINEAR = {
     "hidden_layer_sizes": (),
@@ -109,11 +118,12 @@ def test_one_standard_error_never_picks_less_than_the_minimum(data):
 
 def test_folds_whose_networks_are_of_another_size_have_no_say():
     of_all, of_folds = np.array([[10, 9, 4, 4, 1, 0]]), np.array([[10, 11, 10, 5, 2, 2]])
-    assert comparable(of_all, of_folds[..., None]).tolist() == [
+    everywhere = np.ones((1, 6), dtype=bool)
+    assert comparable(of_all, of_folds[..., None], everywhere).tolist() == [
         [True, True, False, True, True, False]
     ]
     # Nothing to choose from would be worse.
-    assert comparable(of_all + 50, of_folds[..., None]).all()
+    assert comparable(of_all + 50, of_folds[..., None], everywhere).all()
 
 
 def test_what_is_chosen_was_judged_by_networks_of_its_size():
@@ -247,3 +257,393 @@ def test_errors_name_the_way_out():
         RegularizedMLPRegressorCV().partial_fit(X, y)
     given = RegularizedMLPRegressorCV(penalty=ElasticNet(l1_ratio=0.3), **FAST).fit(X, y)
     assert given.net_.penalty.l1_ratio == 0.3
+
+
+# ---------------------------------------------------------------------- scores that fail
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Training is a failure of the test."""
+
+    def trains(*args, **kwargs):
+        pytest.fail("an error was to come before the first step")
+
+    for name in ("train_dense", "stack_walk"):
+        monkeypatch.setattr(f"skreg._cv.{name}", trains)
+
+
+def mean_squared(estimator, X, y):
+    """A scorer that takes no weights."""
+    return -np.mean((estimator.predict(X) - y) ** 2)
+
+
+def by_hand(estimator, X, y, splits, alphas, score, weights=None):
+    """Scores of plain fits, alpha by alpha and fold by fold."""
+    scores = np.empty((len(alphas), len(splits)))
+    for (row, alpha), (fold, (train, test)) in product(enumerate(alphas), enumerate(splits)):
+        given = {} if weights is None else {"sample_weight": weights[train]}
+        model = clone(estimator).set_params(alpha=alpha).fit(X[train], y[train], **given)
+        scores[row, fold] = score(model, X[test], y[test])
+    return scores
+
+
+def test_alphas_whose_scores_are_not_finite_are_never_chosen():
+    alphas = np.array([[1.0, 2.0, 3.0, 4.0]])
+    scores = np.array([[[0.8, 0.8], [0.9, 0.8], [np.nan, 0.99], [-np.inf, 0.9]]])
+    with pytest.warns(UserWarning, match="not finite") as warned:
+        finite = finite_everywhere(alphas, scores)
+    assert str(warned[0].message) == (
+        "Test scores are not finite at 2 of 4 alphas, which are not chosen: alpha=3 (nan in "
+        "fold 0), alpha=4 (-inf in fold 0)."
+    )
+    assert finite.tolist() == [[True, True, False, False]]
+    assert choose(alphas, scores, "min", finite) == (0, 1)
+    assert choose(alphas, scores, "1se", finite) == (0, 1)
+    with pytest.raises(
+        ValueError, match=r"No alpha can be chosen.*alpha=1 \(nan in fold 0 and"
+    ):
+        finite_everywhere(alphas, np.full_like(scores, np.nan))
+    # Networks of another size are not taken in their place.
+    alike = comparable(np.array([[9, 8, 1, 1]]), np.array([[[9], [1], [1], [1]]]), finite)
+    assert alike.tolist() == [[True, False, False, False]]
+
+
+@pytest.mark.parametrize("selection", ["min", "1se"])
+@pytest.mark.parametrize("fails", ["nan", "raise"])
+def test_a_score_that_fails_is_nan_and_the_best_of_the_rest_is_chosen(selection, fails):
+    X, y = linear_data()
+    alphas = [0.01, 0.05, 0.2, 0.5]
+
+    def scoring(estimator, X, y):
+        # The networks of two folds at the two smallest alphas: what would be chosen.
+        if estimator.selected_features_.all():
+            if fails == "raise":
+                raise RuntimeError("too many features")
+            return np.nan
+        return mean_squared(estimator, X, y)
+
+    settings_ = {**LINEAR, "alphas": alphas, "penalty": "l1", "cv": 3, "selection": selection}
+    settings_ = {**settings_, "random_state": 0}
+    whole = RegularizedMLPRegressorCV(**{**settings_, "scoring": mean_squared}).fit(X, y)
+    said = pytest.warns(UserWarning, match=r"Scoring failed[\s\S]*too many features")
+    with (
+        said if fails == "raise" else nullcontext(),
+        pytest.warns(UserWarning, match=r"finite at 2 of 4 .* alpha=0.01 \(nan in fold 0 an"),
+    ):
+        model = RegularizedMLPRegressorCV(**{**settings_, "scoring": scoring}).fit(X, y)
+    finite = np.isfinite(model.score_path_)
+    np.testing.assert_array_equal(finite[:2], [[False, False, True]] * 2)
+    np.testing.assert_array_equal(model.score_path_[finite], whole.score_path_[finite])
+    np.testing.assert_array_equal(model.eligible_, [False, False, True, True])
+    assert model.alpha_ >= 0.2
+    if selection == "min":
+        assert whole.alpha_ == 0.05
+        assert model.best_score_ == model.score_path_[2:].mean(1).max()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_where_no_score_is_finite_nothing_is_chosen_and_nothing_changed(before):
+    X, y = linear_data(40)
+    model = RegularizedMLPRegressorCV(**{**FAST, "alphas": [0.1, 0.2], "max_iter": 5})
+    if before:
+        model.fit(X, y)
+    was = dict(vars(model))
+    model.set_params(scoring=lambda estimator, X, y: np.nan)
+    with pytest.raises(ValueError, match=r"No alpha can be chosen.*Use another scoring"):
+        model.fit(X, y)
+    assert vars(model) == {**was, "scoring": model.scoring}
+
+
+@pytest.mark.parametrize("scoring", [None, "r2"])
+def test_r2_of_single_rows_is_an_error_before_training(scoring, no_training):
+    X, y = linear_data(12)
+    model = RegularizedMLPRegressorCV(**{**FAST, "cv": LeaveOneOut(), "scoring": scoring})
+    with pytest.raises(
+        ValueError, match=r"r2_score is not defined .* fold 0.*neg_mean_squared"
+    ):
+        model.fit(X, y)
+
+
+def test_the_area_under_the_curve_of_one_class_is_an_error_before_training(no_training):
+    X, _ = linear_data(30)
+    model = RegularizedMLPClassifierCV(**{**FAST, "cv": KFold(3), "scoring": "roc_auc"})
+    with pytest.raises(
+        ValueError, match=r"roc_auc_score is not defined .* fold 0 .*another cv"
+    ):
+        model.fit(X, np.repeat([0, 1], 15))
+
+
+def test_leaving_one_out_is_lasso_cvs():
+    X, y = linear_data(20)
+    grid = [0.02, 0.1, 0.4]
+    ours = RegularizedMLPRegressorCV(penalty="l1", alphas=grid, cv=LeaveOneOut(), **LINEAR).fit(
+        X, y
+    )
+    lasso = LassoCV(alphas=grid, cv=LeaveOneOut(), tol=1e-9, max_iter=10_000).fit(X, y)
+    assert ours.alpha_ == lasso.alpha_
+    np.testing.assert_allclose(-ours.score_path_[::-1], lasso.mse_path_, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "labels"), [("neg_log_loss", ["a", "b", "c"]), ("neg_brier_score", ["u", "v"])]
+)
+def test_a_score_by_class_knows_those_that_the_rows_lack(scoring, labels):
+    X, _ = linear_data(60)
+    y = np.resize(labels, 60)
+    rows = np.arange(60)
+    first = y == labels[0]
+    # One test fold has the first class alone.
+    splits = [(rows[~first | (rows >= 30)], rows[first & (rows < 30)]), (rows[:40], rows[40:])]
+    alphas = [0.01, 0.1]
+    model = RegularizedMLPClassifierCV(
+        **{**LINEAR, "scoring": scoring}, penalty="l2", alphas=alphas, cv=splits
+    ).fit(X, y)
+
+    def score(linear, X, y):
+        if scoring == "neg_log_loss":
+            return -log_loss(y, linear.predict_proba(X), labels=labels)
+        return -np.mean((linear.predict_proba(X)[:, 1] - (y == "v")) ** 2)
+
+    for fold, (train, test) in enumerate(splits):
+        for row, alpha in enumerate(alphas):
+            linear = LogisticRegression(C=1 / (len(train) * alpha), tol=1e-9, max_iter=10_000)
+            expected = score(linear.fit(X[train], y[train]), X[test], y[test])
+            assert model.score_path_[row, fold] == pytest.approx(expected, rel=1e-4)
+
+
+# ---------------------------------------------------------------------- classes that folds lack
+
+
+@pytest.mark.parametrize("class_weight", [{2: 3.0}, {0: 1.0, 1: 1.0, 2: 3.0}])
+@pytest.mark.parametrize("penalty", ["l1", GroupLasso(adaptive=True)])
+def test_a_class_that_a_fold_lacks_may_have_a_weight(class_weight, penalty):
+    X, _ = linear_data(30)
+    y = np.repeat([0, 1, 2], 10)
+
+    def accuracy(estimator, X, y):
+        return np.mean(estimator.predict(X) == y)
+
+    settings_ = {
+        **FAST,
+        "max_iter": 5,
+        "alphas": [0.01, 0.1],
+        "cv": KFold(3),
+        "penalty": penalty,
+        "scoring": accuracy,
+    }
+    model = RegularizedMLPClassifierCV(**settings_, class_weight=class_weight).fit(X, y)
+    with pytest.warns(UserWarning, match="does not support sample_weight"):
+        weighted = RegularizedMLPClassifierCV(**settings_).fit(
+            X, y, sample_weight=np.where(y == 2, 3.0, 1.0)
+        )
+    np.testing.assert_allclose(model.score_path_, weighted.score_path_)
+    if penalty == "l1":  # a pilot has the weights of the rows, and class weights of its own
+        np.testing.assert_allclose(model.coefs_[0], weighted.coefs_[0], rtol=1e-5, atol=1e-7)
+    assert model.predict_proba(X).shape == (30, 3)
+
+
+def test_labels_that_a_fold_lacks_may_have_a_weight():
+    X, _ = linear_data(30)
+    Y = np.c_[np.arange(30) >= 20, np.arange(30) % 2].astype(int)
+    settings_ = {**FAST, "max_iter": 5, "alphas": [0.01, 0.1], "cv": KFold(3)}
+    model = RegularizedMLPClassifierCV(**settings_, class_weight=[{1: 5.0}, {0: 2.0}])
+    assert np.isfinite(model.fit(X, Y).score_path_).all()
+
+
+@pytest.mark.parametrize("class_weight", [{7: 2.0}, {0: 1.0, 1: 1.0, 2: 1.0, 7: 2.0}])
+def test_a_class_that_is_nowhere_may_not(class_weight, no_training):
+    X, _ = linear_data(30)
+    model = RegularizedMLPClassifierCV(**{**FAST, "cv": KFold(3)}, class_weight=class_weight)
+    with pytest.raises(ValueError, match=r"class_weight has labels \[7\] that are not in"):
+        model.fit(X, np.repeat([0, 1, 2], 10))
+
+
+# ---------------------------------------------------------------------- names, weights, groups
+
+
+def test_groups_by_name_are_those_by_index():
+    X, y = linear_data()
+    frame = pd.DataFrame(X, columns=list("abcdefgh"))
+    seen = []
+
+    def scoring(estimator, X, y):
+        seen.append(list(X.columns))
+        return estimator.score(X, y)
+
+    grid = {**LINEAR, "alphas": [0.05, 0.2], "cv": 3, "random_state": 0}
+    by_name = RegularizedMLPRegressorCV(
+        **{**grid, "scoring": scoring}, penalty=GroupLasso(groups=[["a", "h"], ["b", "c"]])
+    ).fit(frame, y)
+    by_index = RegularizedMLPRegressorCV(
+        **{**grid, "scoring": None}, penalty=GroupLasso(groups=[[0, 7], [1, 2]])
+    ).fit(X, y)
+    np.testing.assert_allclose(by_name.score_path_, by_index.score_path_, rtol=1e-6)
+    assert by_name.selected_features_[[0, 7]].all(), "they stay together"
+    assert seen == [list("abcdefgh")] * 6
+    # The own score reads no names, and says nothing of their lack.
+    own = clone(by_name).set_params(scoring=None).fit(frame, y)
+    np.testing.assert_array_equal(own.score_path_, by_index.score_path_)
+
+
+def test_what_an_earlier_fit_knew_is_forgotten():
+    X, y = linear_data(30)
+    model = RegularizedMLPRegressorCV((), penalty="l1", solver="fista", alphas=[0.1, 0.2])
+    model.fit(pd.DataFrame(X, columns=list("abcdefgh")), y)
+    assert not hasattr(model.fit(X, y), "feature_names_in_")
+
+
+@pytest.mark.parametrize("scoring", ["neg_max_error", mean_squared])
+def test_a_scorer_that_takes_no_weights_is_given_none(scoring):
+    X, y = linear_data()
+    weights = np.random.default_rng(1).uniform(0.1, 3, len(y))
+    grid, splits = [0.05, 0.2], list(KFold(3).split(X))
+    model = RegularizedMLPRegressorCV(
+        **{**LINEAR, "scoring": scoring}, penalty="l1", alphas=grid, cv=splits
+    )
+    with pytest.warns(
+        UserWarning, match=r"scoring=.* does not support sample_weight.*scored wi"
+    ):
+        model.fit(X, y, sample_weight=weights)
+    plain = RegularizedMLPRegressor((), penalty="l1", solver="fista", tol=1e-7, max_iter=3000)
+    score = check_scoring(plain, scoring=scoring)
+    expected = by_hand(plain, X, y, splits, grid, score, weights)
+    np.testing.assert_allclose(model.score_path_, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_groups_reach_the_splitter(routing):
+    X, y = linear_data()
+    groups = np.arange(len(y)) % 5
+    settings_ = {**LINEAR, "penalty": "l1", "alphas": [0.05, 0.2], "random_state": 0}
+    splits = list(GroupKFold(3).split(X, y, groups))
+    expected = RegularizedMLPRegressorCV(**settings_, cv=splits).fit(X, y).score_path_
+    model = RegularizedMLPRegressorCV(**settings_, cv=GroupKFold(3))
+    with config_context(enable_metadata_routing=routing):
+        np.testing.assert_array_equal(model.fit(X, y, groups=groups).score_path_, expected)
+        if routing:
+            pipeline = make_pipeline(model).fit(X, y, groups=groups)
+            np.testing.assert_array_equal(pipeline[-1].score_path_, expected)
+            with pytest.raises(TypeError, match=r"unexpected argument.*groups"):
+                clone(model).set_params(cv=3).fit(X, y, groups=groups)
+        else:
+            with pytest.raises(ValueError, match="'groups' parameter should not be None"):
+                model.fit(X, y)
+            with pytest.raises(ValueError, match="enable_metadata_routing=True"):
+                model.fit(X, y, other=groups)
+
+
+@config_context(enable_metadata_routing=True)
+def test_weights_are_given_to_the_scorer_that_requests_them():
+    X, y = linear_data()
+    own, other = np.random.default_rng(1).uniform(0.1, 3, (2, len(y)))
+    grid, splits = [0.05, 0.2], list(KFold(3).split(X))
+    model = RegularizedMLPRegressorCV(**LINEAR, penalty="l1", alphas=grid, cv=splits)
+    plain = RegularizedMLPRegressor((), penalty="l1", solver="fista", tol=1e-7, max_iter=3000)
+    rows = {X[test].tobytes(): test for _, test in splits}
+
+    def expected(weights):
+        def score(estimator, X, y):
+            by_row = None if weights is None else weights[rows[X.tobytes()]]
+            return r2_score(y, estimator.predict(X), sample_weight=by_row)
+
+        return by_hand(plain, X, y, splits, grid, score, own)
+
+    def scores(scoring, **params):
+        model.set_params(scoring=scoring).fit(X, y, sample_weight=own, **params)
+        return model.score_path_
+
+    with pytest.raises(UnsetMetadataPassedError, match="set_score_request"):
+        scores("r2")
+    with pytest.raises(UnsetMetadataPassedError, match="set_score_request"):
+        scores(None)
+    r2 = get_scorer("r2")
+    unweighted = scores(r2.set_score_request(sample_weight=False))
+    np.testing.assert_allclose(unweighted, expected(None), rtol=1e-4)
+    weighted = scores(r2.set_score_request(sample_weight=True))
+    np.testing.assert_allclose(weighted, expected(own), rtol=1e-4)
+    aliased = scores(r2.set_score_request(sample_weight="other"), other=other)
+    np.testing.assert_allclose(aliased, expected(other), rtol=1e-4)
+    # The estimator's own score has the estimator's own request.
+    model.set_score_request(sample_weight=True)
+    np.testing.assert_allclose(scores(None), expected(own), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([], "cv gives no splits"),
+        ([(np.arange(20), [])], "Fold 0 of cv has no rows to score on"),
+        (
+            [(np.arange(20), np.arange(20, 40)), ([], np.arange(20))],
+            "Fold 1 of cv has no rows to train on",
+        ),
+        ([(np.arange(40) < 0, np.arange(40) > 9)], "Fold 0 of cv has no rows to train on"),
+        (KFold(4), "All rows that fold 0 of cv leaves out have a sample_weight of 0"),
+    ],
+)
+def test_folds_without_rows_are_an_error_before_training(cv, message, no_training):
+    X, y = linear_data(40)
+    with pytest.raises(ValueError, match=message):
+        RegularizedMLPRegressorCV(**{**FAST, "cv": cv}).fit(
+            X, y, sample_weight=np.r_[np.zeros(10), np.ones(30)]
+        )
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [("many", "scoring must return a number, got many"), ({"r2": 1.0}, "Give one metric")],
+)
+def test_a_score_is_one_number(score, message):
+    X, y = linear_data(30)
+    model = RegularizedMLPRegressorCV(**{**FAST, "alphas": [0.1, 0.2], "max_iter": 5})
+    with pytest.raises(ValueError, match=message):
+        model.set_params(scoring=lambda estimator, X, y: score).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        ("l2", r"penalty='l2' removes no features.*Give alphas"),
+        (ElasticNet(), r"penalty=ElasticNet\(\) with l1_ratio=0.0 removes no features"),
+        (GroupMCP(gamma=0.5), r"^GroupMCP\(gamma=0.5\): gamma must be"),
+    ],
+)
+def test_errors_show_the_penalty_that_was_given(penalty, message, no_training):
+    X, y = linear_data(30)
+    model = RegularizedMLPRegressorCV((3,), penalty=penalty)
+    if isinstance(penalty, ElasticNet):
+        model.set_params(l1_ratio=[0.5, 0.0])
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+
+
+def test_alphas_are_checked_before_training(no_training):
+    X, y = linear_data(30)
+    with pytest.raises(ValueError, match="alphas must be numbers of at least 0"):
+        RegularizedMLPRegressorCV((3,), alphas=[-1.0, 1.0]).fit(X, y)
+
+
+@pytest.mark.parametrize("where", ["all rows", "fold"])
+def test_an_interrupt_is_raised_and_leaves_the_estimator_as_it_was(where, monkeypatch):
+    X, y = linear_data(40)
+    settings_ = {**FAST, "alphas": [0.1, 0.2], "max_iter": 5}
+    # A single fold, which is trained as a plain network is.
+    model = RegularizedMLPRegressorCV(
+        **{**settings_, "cv": [(np.arange(30), np.arange(30, 40))]}
+    )
+    model.fit(X, y, sample_weight=np.ones(40))
+    was = dict(vars(model))
+    run_epoch, n_epochs = Loop.run_epoch, 0
+
+    def interrupted(self):
+        nonlocal n_epochs
+        n_epochs += 1
+        if n_epochs == (3 if where == "all rows" else 8):
+            raise KeyboardInterrupt
+        return run_epoch(self)
+
+    monkeypatch.setattr(Loop, "run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert vars(model) == was
