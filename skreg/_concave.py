@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skreg._penalty import Strength
+from skreg._penalty import Penalty, Strength
 from skreg._prox import beside
 
 __all__ = ["ConcaveMixin", "mcp_slope", "mcp_value", "scad_slope", "scad_value"]
@@ -52,6 +52,13 @@ class ConcaveMixin:
     """
 
     l2_ratio: Strength
+
+    _ranges = {
+        **Penalty._ranges,
+        "l2_ratio": (lambda v: v >= 0, "finite and at least 0"),
+        "gamma": (lambda v: v > 1, "finite and above 1"),
+        "a": (lambda v: v > 2, "finite and above 2"),
+    }
 
     #: Value, slope and proximal operator of a magnitude.
     _curve: ClassVar[tuple[Callable[..., Tensor], Callable[..., Tensor], Callable[..., Tensor]]]

@@ -24,14 +24,8 @@ __all__ = ["Penalty"]
 #: One number for all members, or one per member.
 Strength = float | Sequence[float] | np.ndarray | Tensor | None
 
-#: Parameters that are a Strength: what each must be, and in words.
-_RANGES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
-    "alpha": (lambda v: v >= 0, "finite and at least 0"),
-    "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
-    "l2_ratio": (lambda v: v >= 0, "finite and at least 0"),
-    "gamma": (lambda v: v > 1, "finite and above 1"),
-    "a": (lambda v: v > 2, "finite and above 2"),
-}
+#: What the values of a parameter must be besides finite, and how an error says so.
+Range = tuple[Callable[[np.ndarray], np.ndarray], str]
 
 
 class Penalty(BaseEstimator, ABC):
@@ -46,6 +40,12 @@ class Penalty(BaseEstimator, ABC):
 
     #: Parameters that may be one for each member of a stack.
     _per_member: tuple[str, ...] = ("alpha", "l1_ratio")
+    #: By name what each of them must be; one that is not here must be finite. A subclass with
+    #: parameters of its own extends it.
+    _ranges: dict[str, Range] = {
+        "alpha": (lambda v: v >= 0, "finite and at least 0"),
+        "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
+    }
     #: The group of each input of the first layer, where the user has put them in groups.
     _row_groups: tuple[int, ...] | None = None
     #: Weights and biases of the pilot fit, where strengths adapt to one.
@@ -131,7 +131,7 @@ class Penalty(BaseEstimator, ABC):
             value = getattr(self, name, None)
             if value is None:
                 continue
-            holds, range_ = _RANGES[name]
+            holds, range_ = self._ranges.get(name, (np.isfinite, "finite"))
             on_host = value.cpu() if isinstance(value, Tensor) else value
             values = np.asarray(on_host, dtype=float)
             if not (np.isfinite(values).all() and holds(values).all()):

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skreg._checkpoint import fingerprint
 from skreg._data import TensorData
 from skreg.net import RegularizedNet
 from skreg.penalties import Penalty
@@ -48,7 +49,7 @@ def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | Non
         (module.activation, module.dropout, module.weight.dtype, str(net.device)),
         (net.criterion, optimizer.func, repr(sorted(own.items()))),
         (net.progress.learning_rate, net.progress.power_t, net.progress.n_iter_no_change),
-        (type(penalty), penalty and repr(_without_strengths(penalty)), net.penalize_bias),
+        (type(penalty), penalty and _apart_from_strengths(penalty), net.penalize_bias),
         penalty and (penalty._row_groups, penalty._pilots is None),
         (net.batch_size, net.shuffle, net.max_epochs, net.max_fun),
         (len(train), None if valid is None else len(valid), train.is_sparse),
@@ -174,8 +175,6 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
     for name in joined._per_member if joined else ():
         values = [getattr(net.penalty, name, None) for net in nets]
         if len(set(values)) > 1:
-            # An l2_ratio of None is none.
-            values = [0.0 if value is None else value for value in values]
             setattr(joined, name, nets[0].module_.weight.new_tensor(values))
     pilots = [net.penalty._pilots for net in nets if net.penalty is not None]
     if joined is not None and joined._pilots is not None:
@@ -184,11 +183,12 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
     return joined
 
 
-def _without_strengths(penalty: Penalty) -> list:
-    parameters = penalty.get_params(deep=False).items()
-    return sorted(
-        (name, value) for name, value in parameters if name not in penalty._per_member
-    )
+def _apart_from_strengths(penalty: Penalty) -> str:
+    """What a penalty is beside its strengths, and which of them it does not have."""
+    parameters = penalty.get_params(deep=False)
+    strengths = {name: parameters.pop(name, None) for name in penalty._per_member}
+    lacking = [name for name, value in strengths.items() if value is None]
+    return fingerprint([parameters, lacking])
 
 
 def _copy_generator(generator: torch.Generator) -> torch.Generator:

@@ -37,6 +37,7 @@ import torch
 from scipy.sparse import issparse
 from torch import Tensor
 
+from skreg._concave import ConcaveMixin
 from skreg._data import Batch, TensorData
 from skreg._fista import FISTA
 from skreg.net import RegularizedNet
@@ -150,7 +151,8 @@ class Walk:
         self.longest_stay = longest_stay
         self._max_iter = max_iter
         own = {}
-        if network.counts_features and not network.is_linear:
+        concave = isinstance(net.penalty, ConcaveMixin)
+        if concave and network.counts_features and not network.is_linear:
             own = {n: getattr(net.penalty, n) for n in _CONVEXITY if hasattr(net.penalty, n)}
         self._sets_l2 = bool(own) and getattr(net.penalty, "l2_ratio", 0.0) is None
         self._own_convexity = {

@@ -21,7 +21,7 @@ from skreg import (
 )
 from skreg._data import TensorData
 from skreg._walk import _allowed_drop, distinct_rows, reaching
-from skreg.penalties import MCP, SCAD, GroupMCP, GroupSCAD
+from skreg.penalties import L1, MCP, SCAD, GroupMCP, GroupSCAD
 
 
 def linear_data(n_samples=60, n_features=8, seed=0):
@@ -258,6 +258,30 @@ def test_a_penalty_that_is_not_convex_has_l2_beside_it(kind):
         RegularizedMLPRegressor(penalty=kind(), **LINEAR), X, y, alphas=[0.001]
     )
     assert linear.estimator_at(0).penalty.l2_ratio is None
+
+
+class OfItsOwn(L1):
+    """A user's penalty with a parameter that MCP has too, where it says how convex that is."""
+
+    _per_member = ("alpha", "gamma")
+
+    def __init__(self, alpha=None, gamma=0.5, adaptive=False):
+        super().__init__(alpha, adaptive)
+        self.gamma = gamma
+
+    def _strengths(self, weight):
+        return super()._strengths(weight) * self._along_members("gamma", weight)
+
+
+def test_a_parameter_of_a_users_penalty_is_left_alone():
+    X, y = kinked_data(40, 30)
+    path, plain = (
+        regularization_path(net(max_iter=20, penalty=kind), X, y, alphas=alphas)
+        for kind, alphas in ((OfItsOwn(), [0.02, 0.2]), ("l1", [0.01, 0.1]))
+    )
+    assert path.estimator_at(1).penalty.gamma == 0.5
+    np.testing.assert_allclose(path.penalty, plain.penalty, rtol=1e-6)
+    np.testing.assert_array_equal(path.selected, plain.selected)
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -245,3 +245,43 @@ class TestMakePenalty:
     def test_a_out_of_range_is_an_error(self, kind):
         with pytest.raises(ValueError, match=r"SCAD\(a=2.0\): a must be finite and above 2"):
             make_penalty(kind(a=2.0), 0.1, 0.5)
+
+
+class Shifted(L1):
+    """A user's: L1 that also has a parameter which may be one for each member."""
+
+    _per_member = ("alpha", "gamma")
+
+    def __init__(self, alpha=None, gamma=0.5, adaptive=False):
+        super().__init__(alpha, adaptive)
+        self.gamma = gamma
+
+    def _strengths(self, weight):
+        return super()._strengths(weight) * self._along_members("gamma", weight)
+
+
+class Ranged(Shifted):
+    _ranges = {**Shifted._ranges, "gamma": (lambda v: v <= 0.5, "finite and at most 0.5")}
+
+
+class TestParametersOfAUsersOwn:
+    def test_without_a_range_they_must_be_finite(self):
+        assert make_penalty(Shifted(gamma=-3.0), 0.1, 0.5).gamma == -3.0
+        for gamma in (np.nan, [0.1, np.inf]):
+            with pytest.raises(ValueError, match="gamma must be finite"):
+                make_penalty(Shifted(gamma=gamma), 0.1, 0.5)
+
+    def test_with_a_range_they_must_be_in_it(self):
+        # Another one than MCP has for a parameter of that name.
+        assert make_penalty(Ranged(gamma=0.1), 0.1, 0.5).gamma == 0.1
+        with pytest.raises(ValueError, match=r"gamma=0.6\): gamma must be finite and at most"):
+            make_penalty(Ranged(gamma=0.6), 0.1, 0.5)
+        with pytest.raises(ValueError, match="alpha must be finite and at least 0"):
+            make_penalty(Ranged(alpha=-1.0), 1e-4, 0.5)
+
+    def test_one_per_member_is_each_members_own_alone(self):
+        weight = torch.tensor([[-3.0, 0.5], [-3.0, 0.5]])
+        both = Shifted(alpha=1.0, gamma=[0.5, 2.0])
+        for member, gamma in enumerate([0.5, 2.0]):
+            alone = Shifted(alpha=1.0, gamma=gamma).prox(weight[member : member + 1], 0.7)
+            assert torch.equal(both.prox(weight, 0.7)[member : member + 1], alone)

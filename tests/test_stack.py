@@ -183,6 +183,41 @@ def test_members_may_differ_in_l2_beside_their_penalty(kind):
     check_stack_against_single_fits(small, members)
 
 
+class Tilted(L1):
+    """A user's penalty: L1 that is `tilt` times as strong, or half of that without one."""
+
+    _per_member = ("alpha", "tilt")
+
+    def __init__(self, alpha=None, tilt=None, table=None, adaptive=False):
+        super().__init__(alpha, adaptive)
+        self.tilt = tilt
+        self.table = table
+
+    def _strengths(self, weight):
+        tilt = 0.5 if self.tilt is None else self._along_members("tilt", weight)
+        shift = 0.0 if self.table is None else float(self.table[-2])
+        return super()._strengths(weight) * tilt + shift
+
+
+def test_members_may_differ_in_a_parameter_of_a_users_penalty():
+    def key(penalty):
+        net = small(penalty=penalty)
+        job = net._prepare(TABLES[0], Y[FOLDS[0]])
+        return joinable_key(net.net_, job.train, job.valid)
+
+    # Of more numbers than numpy prints, and different in one that it leaves out.
+    tables = np.zeros((2, 2000))
+    tables[1, -5:-1] = 0.05
+    kinds = [Tilted(0.03, 0.5), Tilted(0.03, 4.0), Tilted(0.03), Tilted(0.05)]
+    kinds += [Tilted(0.03, 0.5, table) for table in tables]
+    members = [({"penalty": kind}, TABLES[0], Y[FOLDS[0]], None) for kind in kinds]
+    check_stack_against_single_fits(small, members)
+    one, two, lacking, lacking_too, *with_tables = (key(kind) for kind in kinds)
+    assert one == two
+    assert lacking == lacking_too
+    assert len({one, lacking, *with_tables}) == 4
+
+
 def test_members_leave_when_they_are_done_and_the_rest_go_on():
     tolerances = [10.0, 1.0, 1e-2, 1e-9, 1.0]
     members = [
