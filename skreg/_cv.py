@@ -252,6 +252,7 @@ class PathCV(BaseRegularizedMLP):
         self.path_ = summary
         self.alpha_ = float(alphas[ratio, number])
         self.l1_ratio_ = ratios[ratio]
+        self.l1_ratios_ = np.array(ratios)
         self.alphas_ = alphas[0] if single else alphas
         self.score_path_ = scores[0] if single else scores
         self.eligible_ = eligible[0] if single else eligible

@@ -103,6 +103,9 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
     l1_ratio_ : float
         The l1_ratio that was chosen.
 
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        Those it was chosen from.
+
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
         Ascending; of two axes if `l1_ratio` is a list.
 
@@ -335,6 +338,9 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
 
     l1_ratio_ : float
         The l1_ratio that was chosen.
+
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        Those it was chosen from.
 
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
         Ascending; of two axes if `l1_ratio` is a list.

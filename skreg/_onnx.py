@@ -142,6 +142,8 @@ class _Graph:
 def _network(graph: _Graph, estimator: BaseRegularizedMLP) -> str:
     """Add the layers; return the name of the raw outputs, (n_samples, n_outputs)."""
     layers = list(zip(estimator.coefs_, estimator.intercepts_, strict=True))
+    # The network's own: the estimator's parameters may have been set since.
+    activation = _OPERATORS.get(estimator.net_.module_.activation)
     hidden = "X"
     if estimator._inputs is not None:
         hidden = graph.node("Gather", hidden, graph.constant(estimator._inputs), axis=1)
@@ -154,8 +156,8 @@ def _network(graph: _Graph, estimator: BaseRegularizedMLP) -> str:
             hidden = graph.node("Add", product, graph.constant(bias))
         else:
             hidden = graph.node("Expand", graph.constant(bias), _shape(graph, len(bias)))
-        if number < len(layers) - 1 and estimator.activation in _OPERATORS:
-            hidden = graph.node(_OPERATORS[estimator.activation], hidden)
+        if number < len(layers) - 1 and activation is not None:
+            hidden = graph.node(activation, hidden)
     return hidden
 
 

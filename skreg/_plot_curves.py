@@ -367,7 +367,7 @@ class RegularizationPathDisplay:
         path, scores = chosen.path_, _finite(chosen.score_path_)
         eligible = np.asarray(chosen.eligible_)
         if scores.ndim == 3:
-            ratio = int(np.argmax(np.asarray(chosen.l1_ratio) == chosen.l1_ratio_))
+            ratio = int(np.argmax(np.asarray(chosen.l1_ratios_) == chosen.l1_ratio_))
             scores, eligible = scores[ratio], eligible[ratio]
         alphas = np.asarray(path.alphas)
         mean = scores.mean(axis=1)

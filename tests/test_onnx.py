@@ -85,6 +85,13 @@ def test_every_activation(activation):
     assert_agrees(fitted(activation=activation))
 
 
+def test_parameters_that_were_set_after_fit_are_none_of_the_graphs():
+    model = fitted()
+    predictions = model.predict(NEW.astype(np.float32))
+    got, _ = run(model.set_params(activation="tanh", hidden_layer_sizes=()))
+    assert_allclose(got["prediction"], predictions, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("loss", ["poisson", "absolute_error", "quantile", "huber"])
 def test_every_link(loss):
     assert_agrees(fitted(y=np.abs(Y), loss=loss))

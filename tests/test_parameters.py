@@ -4,18 +4,34 @@ A knob that silently does nothing is the most common bug of this field: each is 
 and a test counts that none is forgotten.
 """
 
+import pickle
 import re
 from inspect import signature
+from zlib import crc32
 
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from skorch.callbacks import LRScheduler
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
+    RegularizedNetClassifier,
+    RegularizedNetRegressor,
+    to_onnx,
+)
 from skreg._checkpoint import Checkpoint
 from skreg.losses import Quantile
 from skreg.penalties import L1, L2, ElasticNet
+from skreg.plotting import RegularizationPathDisplay
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -198,6 +214,69 @@ def test_turning_a_knob_changes_the_fit_as_theory_says(
 def test_every_parameter_is_turned_above(kind):
     estimator, _ = BOTH[kind]
     assert {knob[0] for knob in KNOBS + OF_ONE[kind]} == set(estimator().get_params())
+
+
+# ---------------------------------------------------------------------- once it is fitted
+
+
+class Nonsense:
+    """What no parameter may be: whoever looks at it fails."""
+
+
+def two_layers(n_features, n_outputs):
+    return torch.nn.Sequential(torch.nn.Linear(n_features, 4), torch.nn.Linear(4, n_outputs))
+
+
+def _shown(model):
+    """All that can be read off a fitted estimator, in arrays, numbers and bytes."""
+    outputs = [model, pickle.loads(pickle.dumps(model))]
+    if hasattr(model, "compact"):
+        outputs.append(model.compact())
+        yield crc32(to_onnx(model).SerializeToString())
+    for each in outputs:
+        yield each.predict(X)
+        if hasattr(each, "classes_"):
+            yield from (each.predict_proba(X), each.predict_log_proba(X))
+        yield from (each.sparsity_, each.loss_, each.n_iter_, each.out_activation_)
+        if hasattr(each, "compact"):
+            yield from (*each.coefs_, *each.intercepts_)
+            yield from (each.selected_features_, each.feature_importances_)
+        else:
+            yield each.penalized_parameters_
+    if hasattr(model, "path_"):
+        display = RegularizationPathDisplay.from_estimator(model)
+        plt.close(display.figure_)
+        yield from (display.alpha_min, display.alpha_1se, display.scores)
+
+
+LABELS = (Y > 0).astype(int)
+FITTED = {
+    "regressor": (RegularizedMLPRegressor, Y, {"early_stopping": True}),
+    "classifier": (RegularizedMLPClassifier, LABELS, {"penalty": L1()}),
+    "net regressor": (RegularizedNetRegressor, Y, {"module": two_layers, "penalty": "l1"}),
+    "net classifier": (RegularizedNetClassifier, LABELS, {"module": two_layers}),
+    "choice of a regressor": (
+        *(RegularizedMLPRegressorCV, Y),
+        {"penalty": "elasticnet", "l1_ratio": [0.2, 0.9], "alphas": [0.01, 0.1], "cv": 2},
+    ),
+    "choice of a classifier": (RegularizedMLPClassifierCV, LABELS, {"alphas": 3, "cv": 2}),
+}
+
+
+@pytest.mark.parametrize(("estimator", "y", "own"), FITTED.values(), ids=FITTED)
+def test_what_reads_a_fitted_estimator_reads_what_was_trained(estimator, y, own):
+    base = {k: v for k, v in BASE.items() if k in signature(estimator).parameters}
+    model = estimator(**{**base, "max_iter": 5, **own}).fit(X, y)
+    before, score = list(_shown(model)), model.score(X, y)
+    for name, value in model.get_params(deep=False).items():
+        model.set_params(**{name: Nonsense()})
+        try:
+            for was, now in zip(before, _shown(model), strict=True):
+                np.testing.assert_array_equal(now, was)
+            assert model.score(X, y) == score
+        except Exception as error:
+            raise AssertionError(f"{name} is looked at: {error}") from error
+        setattr(model, name, value)
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -543,7 +543,7 @@ def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
         # Of the second: means 0.9, 0.85, 0.2, standard error of the best 0.1.
         score_path_ = np.array([np.zeros((3, 2)), [[0.8, 1.0], [0.85, 0.85], [0.2, 0.2]]])
         eligible_ = np.ones((2, 3), dtype=bool)
-        l1_ratio, l1_ratio_ = [0.1, 0.9], 0.9
+        l1_ratios_, l1_ratio_ = [0.1, 0.9], 0.9
 
         def fit(self, X, y):
             return self
