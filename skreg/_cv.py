@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -43,6 +43,7 @@ from skreg._path_mlp import PathMLP
 from skreg._validation import densify, private_random_state, warn_caller
 from skreg._walk import follow_alphas
 from skreg.path import (
+    RegularizationPath,
     check_alphas,
     set_convexity,
     starts_dense,
@@ -85,6 +86,7 @@ class PathCV(BaseRegularizedMLP):
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "selection": [StrOptions({"min", "1se"})],
         "n_jobs": [Integral, None],
+        "store_networks": ["boolean"],
     }
 
     # What the plain estimators let one choose, and a path does not.
@@ -98,6 +100,8 @@ class PathCV(BaseRegularizedMLP):
     scoring: Any
     selection: str
     n_jobs: int | None
+    store_networks: bool
+    path_: RegularizationPath
 
     @property
     def alpha(self) -> float:  # type: ignore[override]
@@ -111,6 +115,21 @@ class PathCV(BaseRegularizedMLP):
     @available_if(_never)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Not here: `fit` chooses alpha from all rows."""
+
+    def compact(self) -> Self:
+        """Return a copy with a smaller network that predicts the same, and faster.
+
+        What :meth:`RegularizedMLPRegressor.compact` says. The networks that `path_` keeps with
+        ``store_networks=True`` are left out.
+
+        Returns
+        -------
+        compacted : estimator of the same class
+            Fitted, and independent of this one.
+        """
+        compacted = super().compact()
+        compacted.path_ = compacted.path_.without_networks()
+        return compacted
 
     def _plain_penalty(self) -> Penalty | None:
         l1_ratio = vars(self).get("l1_ratio_", DEFAULT_L1_RATIO)
@@ -132,7 +151,7 @@ class PathCV(BaseRegularizedMLP):
                 f"nothing to choose. Use a penalty by name, or an object without an alpha of "
                 f"its own."
             )
-        own = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "l1_ratio")
+        own = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "store_networks")
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
         plain = self._plain(
             {**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed}
@@ -249,7 +268,7 @@ class PathCV(BaseRegularizedMLP):
             if name not in fitted.get_params(deep=False):
                 setattr(self, name, value)
         single = np.ndim(self.l1_ratio) == 0
-        self.path_ = summary
+        self.path_ = summary if self.store_networks else summary.without_networks()
         self.alpha_ = float(alphas[ratio, number])
         self.l1_ratio_ = ratios[ratio]
         self.l1_ratios_ = np.array(ratios)

@@ -82,6 +82,10 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
         small networks stay on one, which is faster. The result is the same, to rounding.
 
+    store_networks : bool, default=False
+        Whether `path_` keeps the network at each alpha, for its `estimator_at`: as many
+        networks as alphas, in memory and in a pickle.
+
     loss : str or callable, default="squared_error"
         As in the plain estimator.
 
@@ -122,7 +126,8 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         The mean score of the choice.
 
     path_ : RegularizationPath
-        Of all rows, at the l1_ratio that was chosen.
+        Of all rows, at the l1_ratio that was chosen. Its `estimator_at` wants
+        `store_networks`.
 
     coefs_, intercepts_, sparsity_, feature_importances_, selected_features_, n_iter_, \
             loss_curve_, net_, n_features_in_, feature_names_in_
@@ -181,6 +186,7 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         scoring: Any = None,
         selection: str = "min",
         n_jobs: int | None = None,
+        store_networks: bool = False,
         loss: str | Loss | Callable[[Tensor, Tensor], Tensor] = "squared_error",
         solver: str = "adam",
         batch_size: int | str = "auto",
@@ -215,6 +221,7 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         self.scoring = scoring
         self.selection = selection
         self.n_jobs = n_jobs
+        self.store_networks = store_networks
         self.loss = loss
         self.solver = solver
         self.batch_size = batch_size
@@ -318,6 +325,10 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
         small networks stay on one, which is faster. The result is the same, to rounding.
 
+    store_networks : bool, default=False
+        Whether `path_` keeps the network at each alpha, for its `estimator_at`: as many
+        networks as alphas, in memory and in a pickle.
+
     class_weight : dict, list of dict, "balanced" or None, default=None
         As in the plain estimator.
 
@@ -358,7 +369,8 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         The mean score of the choice.
 
     path_ : RegularizationPath
-        Of all rows, at the l1_ratio that was chosen.
+        Of all rows, at the l1_ratio that was chosen. Its `estimator_at` wants
+        `store_networks`.
 
     coefs_, intercepts_, sparsity_, feature_importances_, selected_features_, n_iter_, \
             loss_curve_, net_, n_features_in_, feature_names_in_
@@ -419,6 +431,7 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         scoring: Any = None,
         selection: str = "min",
         n_jobs: int | None = None,
+        store_networks: bool = False,
         class_weight: dict | list | str | None = None,
         solver: str = "adam",
         batch_size: int | str = "auto",
@@ -453,6 +466,7 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         self.scoring = scoring
         self.selection = selection
         self.n_jobs = n_jobs
+        self.store_networks = store_networks
         self.class_weight = class_weight
         self.solver = solver
         self.batch_size = batch_size

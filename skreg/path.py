@@ -18,6 +18,7 @@ How the walk is done stands in :mod:`skreg._walk`, how alphas are found in
 from __future__ import annotations
 
 import copy
+import zlib
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any
@@ -95,11 +96,29 @@ class RegularizationPath:
     entry_alpha: np.ndarray
     refitted: RegularizationPath | None
     unit_parameters: np.ndarray | None
-    _template: Estimator = field(repr=False)
-    _steps: list[Step] = field(repr=False)
+    # The networks: None where only the rest is kept.
+    _template: Estimator | None = field(repr=False)
+    _steps: list[Step] | None = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.alphas)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of a wide linear model the mask would be larger than all else: packed, it is a byte
+        # where a feature goes.
+        packed = zlib.compress(np.packbits(self.selected).tobytes())
+        state = {**vars(self), "selected": np.frombuffer(packed, np.uint8)}
+        state["shape"] = self.selected.shape
+        del state["entry_alpha"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        shape = state.pop("shape")
+        bits = np.frombuffer(zlib.decompress(state["selected"].tobytes()), np.uint8)
+        flat = np.unpackbits(bits, count=int(np.prod(shape)))
+        selected = flat.astype(bool).reshape(shape)
+        entry_alpha = entry_alphas(state["alphas"], selected)
+        vars(self).update(state, selected=selected, entry_alpha=entry_alpha)
 
     def estimator_at(self, index: int) -> Estimator:
         """Return the fitted estimator at ``alphas[index]``.
@@ -116,11 +135,22 @@ class RegularizationPath:
             curves are the path's up to here. Where the path had made a non-convex penalty
             more convex, or put L2 beside it, its penalty is an object that says so. It is
             independent of the path.
+
+        Raises
+        ------
+        ValueError
+            If the path is that of an estimator that does not keep its networks.
         """
         number = range(len(self))[index]
+        if self._steps is None:
+            raise ValueError(
+                f"This path keeps its curves and not its networks, so that there is no "
+                f"estimator at alpha={self.alphas[number]:.3g}. Set store_networks=True before "
+                f"fit, or call regularization_path."
+            )
         step = self._steps[number]
-        estimator = copy.deepcopy(self._template)
-        net: Any = estimator.net_
+        estimator: Any = copy.deepcopy(self._template)
+        net = estimator.net_
         if estimator.penalty is not None:
             set_alpha(estimator, step.alpha)
             set_convexity(estimator, step.convexity)
@@ -133,6 +163,17 @@ class RegularizationPath:
         net.rewrite_history()
         estimator._publish()
         return estimator
+
+    def without_networks(self) -> RegularizationPath:
+        """Return the curves alone, which take little memory.
+
+        Returns
+        -------
+        path : RegularizationPath
+            One whose `estimator_at` raises.
+        """
+        refitted = self.refitted and self.refitted.without_networks()
+        return replace(self, refitted=refitted, _template=None, _steps=None)
 
 
 @validate_params(
@@ -432,7 +473,7 @@ def summarize(
         data_loss=np.concatenate(data_losses),
         penalty=np.array(penalties),
         scores=np.concatenate(scores) if scores else None,
-        entry_alpha=np.where(selected, alphas[:, None], 0.0).max(0),
+        entry_alpha=entry_alphas(alphas, selected),
         refitted=None,
         unit_parameters=None,
         _template=template,
@@ -440,13 +481,18 @@ def summarize(
     )
 
 
+def entry_alphas(alphas: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """The largest alpha at which each feature, or unit, is still in; 0 where it never was."""
+    return np.where(selected, alphas[:, None], 0.0).max(0)
+
+
 def refit_path(
     path: RegularizationPath, rows: TensorData, X_val: Any, y_val: Any
 ) -> RegularizationPath:
     """Return the path with every support trained without the penalty."""
-    template = copy.deepcopy(path._template)
+    template: Any = copy.deepcopy(path._template)
     network = network_of(template, rows)
-    steps = refit_steps(network, path._steps, rows)
+    steps = refit_steps(network, path._steps or [], rows)
     template.penalty = None
     template.net_.set_penalty(None)
     summary = summarize(template, steps, rows, X_val, y_val)

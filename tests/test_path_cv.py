@@ -1,5 +1,6 @@
 """The estimators that choose alpha: against sklearn's, and by what they promise."""
 
+import pickle
 from contextlib import nullcontext
 from itertools import product
 
@@ -200,12 +201,53 @@ def test_a_fold_in_a_stack_is_the_fold_alone(n_samples):
 
 def test_a_linear_model_has_no_l2_that_nobody_asked_for():
     X, y = linear_data()
-    linear = RegularizedMLPRegressorCV((), penalty="mcp", alphas=[0.1, 0.2], cv=3).fit(X, y)
+    kept = {"cv": 3, "store_networks": True}
+    linear = RegularizedMLPRegressorCV((), penalty="mcp", alphas=[0.1, 0.2], **kept).fit(X, y)
     assert linear.path_.estimator_at(0).penalty == "mcp"
     asked = RegularizedMLPRegressorCV(
-        **{**FAST, "alphas": [0.1, 0.2], "penalty": GroupMCP(l2_ratio=0.5)}
+        **{**FAST, **kept, "alphas": [0.1, 0.2], "penalty": GroupMCP(l2_ratio=0.5)}
     ).fit(X, y)
     assert asked.path_.estimator_at(0).penalty.l2_ratio == 0.5
+
+
+# Wide, and where a network is small: what the path has is seldom less beside the rest.
+SHAPES = {"wide": (2000, (), 40), "one layer": (30, (50,), 12), "small": (5, (3,), 20)}
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped after")
+@pytest.mark.parametrize(("n_features", "hidden", "n_alphas"), SHAPES.values(), ids=SHAPES)
+def test_a_choice_takes_at_most_twice_the_memory_of_the_plain_estimator(
+    n_features, hidden, n_alphas
+):
+    X = np.random.default_rng(0).normal(size=(40, n_features)).astype(np.float32)
+    own = {"solver": "fista", "penalty": "l1", "max_iter": 5, "random_state": 0}
+    model = RegularizedMLPRegressorCV(hidden, alphas=n_alphas, cv=2, **own).fit(X, X[:, 0])
+    plain = RegularizedMLPRegressor(hidden, alpha=model.alpha_, **own).fit(X, X[:, 0])
+    assert len(pickle.dumps(model)) < 2 * len(pickle.dumps(plain))
+    assert len(pickle.dumps(model.compact())) < 2 * len(pickle.dumps(plain.compact()))
+    # Nor are the networks in memory.
+    assert {type(value) for value in vars(model.path_).values()} == {np.ndarray, type(None)}
+
+
+def test_a_choice_keeps_the_networks_of_its_path_if_it_is_told_to():
+    X, y = linear_data()
+    model, kept = (
+        RegularizedMLPRegressorCV(**FAST, store_networks=store).fit(X, y)
+        for store in (False, True)
+    )
+    index = int(np.flatnonzero(kept.alphas_ == kept.alpha_)[0])
+    at_choice = kept.path_.estimator_at(index)
+    np.testing.assert_array_equal(at_choice.predict(X), kept.predict(X))
+    for each in (model, kept.compact()):
+        with pytest.raises(ValueError, match=r"no estimator at alpha=.*store_networks=True"):
+            each.path_.estimator_at(0)
+    # The curves are all there, and in a pickle too.
+    for path in (model.path_, pickle.loads(pickle.dumps(model)).path_, kept.compact().path_):
+        assert len(path) == len(kept.path_)
+        for name in ("alphas", "n_features", "selected", "sparsity", "data_loss", "penalty"):
+            np.testing.assert_array_equal(getattr(path, name), getattr(kept.path_, name))
+        np.testing.assert_array_equal(path.entry_alpha, kept.path_.entry_alpha)
+        assert path.selected.dtype == bool
 
 
 def test_threads_change_nothing(monkeypatch):

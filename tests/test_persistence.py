@@ -21,7 +21,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skreg
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPRegressor,
+    RegularizedMLPRegressorCV,
+)
 from skreg.losses import Quantile
 from skreg.penalties import L1, GroupLasso, GroupMCP
 
@@ -74,18 +78,20 @@ def test_skops_needs_no_trust_but_in_skregs_own_types(estimator, y, settings):
     assert_array_equal(outputs(loaded), outputs(model))
 
 
-def test_skops_writes_unfitted_and_compacted_estimators_and_pipelines():
+def test_skops_writes_unfitted_and_compacted_estimators_pipelines_and_choices():
     model = fitted(REGRESSOR, Y, {"penalty": "l1", "alpha": 0.3})
     model = model.set_params(max_iter=300, tol=1e-5).fit(X, Y).compact()
     assert model.coefs_[0].shape[0] < 5
     pipeline = make_pipeline(StandardScaler(), clone(model)).fit(X, Y)
-    for each in (model, pipeline, clone(model)):
+    choice = RegularizedMLPRegressorCV((), penalty="l1", alphas=3, cv=2).fit(X, Y)
+    for each in (model, pipeline, clone(model), choice):
         content = skops.io.dumps(each)
         untrusted = skops.io.get_untrusted_types(data=content)
         assert all(name.startswith("skreg.") for name in untrusted)
         loaded = skops.io.loads(content, trusted=untrusted)
         if each.__sklearn_is_fitted__():
             assert_array_equal(loaded.predict(X), each.predict(X))
+    assert_array_equal(loaded.path_.selected, choice.path_.selected)
 
 
 @every_case
