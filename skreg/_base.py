@@ -320,8 +320,7 @@ class BaseRegularizedNetwork(
         try:
             train, valid = self._split(X, y, target, sample_weight)
             if keeper is not None:
-                classes = getattr(self, "classes_", None)
-                keeper.recognize(train, classes, self.net_.module_ if resume else None)
+                keeper.recognize(train, self, resume=resume)
         except Exception:
             self._forget_failed_fit(resume)
             raise

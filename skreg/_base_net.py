@@ -12,6 +12,7 @@ from sklearn.utils._tags import Tags
 from torch import nn
 
 from skreg._base import BaseRegularizedNetwork
+from skreg._checkpoint import fingerprint
 from skreg._module_net import ModuleNet
 from skreg._network import SingleNetwork, build_network, torch_dtype
 from skreg._penalized import make_penalties
@@ -118,7 +119,7 @@ class BaseRegularizedNet(BaseRegularizedNetwork):
             seed=self._random_state.randint(2**31 - 1),
             dtype=torch_dtype(self._dtype),
         )
-        self._built_from = (self.module, repr(parameters))
+        self._built_from = (self.module, fingerprint(parameters))
         return SingleNetwork(
             network,
             self.n_outputs_,
@@ -132,7 +133,7 @@ class BaseRegularizedNet(BaseRegularizedNetwork):
         module, parameters = self._built_from
         changes = {
             "module": module is not self.module,
-            "its parameters": parameters != repr(self._module_parameters()),
+            "its parameters": parameters != fingerprint(self._module_parameters()),
             "the number of outputs": n_outputs != self.n_outputs_,
         }
         changed = ", ".join(name for name, differs in changes.items() if differs)

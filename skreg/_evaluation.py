@@ -72,8 +72,11 @@ class Evaluation:
             clone(self.estimator), clone(network).set_params(**aside), fitted=False
         )
         names = ("candidates", "splits", "X", "y", "fit_params", "score_params")
+        parameters = estimator.get_params().items()
         return {
             "estimator": estimator,
+            # By name too, so that an error says which of them differ.
+            **{f"estimator__{k}": v for k, v in parameters if not hasattr(v, "get_params")},
             **{name: getattr(self, name) for name in (*names, "error_score")},
             "return_train_score": self.return_train_score,
         }

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skreg._checkpoint import Checkpoint, fingerprint
+from skreg._checkpoint import Checkpoint, fingerprint, network_fingerprint
 from skreg._data import TensorData
 from skreg._snapshot import random_state_from, random_state_to, restore, snapshot
-from skreg.modules import MLP
 from skreg.net import RegularizedNet
 
 __all__ = ["RESUME_CONSTRAINTS", "FitKeeper", "SearchKeeper"]
@@ -89,17 +88,30 @@ class FitKeeper:
             random_state_to(random_state, self._checkpoint.state["begin"])
         self._begin = random_state_from(random_state)
 
-    def recognize(self, train: TensorData, classes: Any, warm: MLP | None) -> None:
-        """Raise ValueError if the file is of other rows, or from other initial weights."""
+    def recognize(self, train: TensorData, estimator: Any, *, resume: bool) -> None:
+        """Raise ValueError if the file is of other rows, or of a network of another kind.
+
+        Parameters
+        ----------
+        train : TensorData
+        estimator : BaseRegularizedNetwork
+            With the net that is to be trained.
+        resume : bool
+            Whether that goes on from the weights of an earlier fit.
+        """
         (stream,) = train.streams
+        module = estimator.net_.module_
+        classes = getattr(estimator, "classes_", None)
         self._checkpoint.belong_to(
             {
                 "X": fingerprint(stream.X),
                 "y": fingerprint((fingerprint(stream.y), classes)),
                 "sample_weight": fingerprint(stream.sample_weight),
-                "initial weights": fingerprint(
-                    [fingerprint(p) for p in warm.parameters()] if warm else None
-                ),
+                # Penalties may name columns.
+                "feature_names_in_": fingerprint(getattr(estimator, "feature_names_in_", None)),
+                # What a function builds may depend on more than its code.
+                "the network": network_fingerprint(module),
+                "initial weights": fingerprint(dict(module.state_dict()) if resume else None),
             }
         )
         state = self._checkpoint.state

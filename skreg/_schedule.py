@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from skreg._base import BaseRegularizedNetwork, FitJob
+from skreg._checkpoint import fingerprint
 from skreg._parallel import Stopped, run_in_threads
 from skreg._stack import joinable_key, train_together
 from skreg._validation import check_hidden_layer_sizes, resolve_device
@@ -240,7 +241,7 @@ def _fit_pilots(chunk: Sequence[Task]) -> None:
             continue
         seeded = isinstance(pilot.random_state, Integral)
         rows = id(task.X), id(task.y), id(task.sample_weight)
-        key = (rows, repr(pilot)) if seeded else id(task)
+        key = (rows, fingerprint(pilot)) if seeded else id(task)
         pilots.setdefault(key, Task(pilot, task.X, task.y, task.sample_weight))
         adaptive.append((task, key))
     if pilots:

@@ -9,18 +9,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
+from torch import nn
 
 from skreg import (
     RegularizedMLPClassifier,
     RegularizedMLPRegressor,
+    RegularizedNetRegressor,
     StackedGridSearchCV,
     StackedRandomizedSearchCV,
 )
@@ -36,6 +40,7 @@ X = _rng.normal(size=(80, 5))
 Y = X[:, 0] - 2 * X[:, 1] + np.maximum(X[:, 2], 0)
 LABELS = np.array(["no", "yes"])[(Y > 0).astype(int)]
 REGRESSOR, CLASSIFIER = RegularizedMLPRegressor, RegularizedMLPClassifier
+NET = RegularizedNetRegressor
 
 # Whatever has a state of its own.
 FITS = {
@@ -242,6 +247,73 @@ def test_a_checkpoint_of_another_fit_is_an_error_that_names_the_difference(name,
     assert path.read_bytes() != before
 
 
+# What has a name alone, and what cannot be pickled.
+def squared(y_pred, y_true):
+    return (y_pred - y_true) ** 2
+
+
+def twice_the(function):
+    return lambda y_pred, y_true: 2 * function(y_pred, y_true)
+
+
+def two_layers(activation):
+    def build(n_features, n_outputs):
+        return nn.Sequential(nn.Linear(n_features, 4), activation(), nn.Linear(4, n_outputs))
+
+    return build
+
+
+ACTIVATION = nn.ReLU
+
+
+def layers_of_today(n_features, n_outputs):
+    return nn.Sequential(nn.Linear(n_features, 4), ACTIVATION(), nn.Linear(4, n_outputs))
+
+
+FUNCTIONS = {
+    "a lambda": ("loss", REGRESSOR, lambda p, y: (p - y) ** 2, lambda p, y: (p - y) ** 4),
+    "a closure": ("loss", REGRESSOR, twice_the(squared), twice_the(torch.square)),
+    "a module": ("module", NET, two_layers(nn.ReLU), two_layers(nn.Tanh)),
+    "an instance": ("module", NET, two_layers(nn.ReLU)(5, 1), two_layers(nn.Tanh)(5, 1)),
+    "a rule": ("penalized", NET, lambda n, p: p.ndim > 1, lambda n, p: p.ndim > 2),
+    "penalties": ("penalty", NET, {"*": L1(0.1)}, {"*": L1(0.2)}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator", "first", "second"), FUNCTIONS.values(), ids=FUNCTIONS
+)
+def test_functions_of_one_name_that_do_other_things_are_told_apart(
+    name, estimator, first, second, tmp_path
+):
+    path = tmp_path / "fit.checkpoint"
+    own = {"module": layers_of_today} if estimator is NET else {"hidden_layer_sizes": (4,)}
+    own |= {"checkpoint": path, "checkpoint_interval": 0, "max_iter": 2, "random_state": 0}
+    estimator(**{**own, name: first}).fit(X, Y)
+    with pytest.raises(ValueError, match=rf"from another fit: {name}"):
+        estimator(**{**own, name: second, "resume": True}).fit(X, Y)
+    # The same again goes on.
+    assert (
+        estimator(**{**own, name: first, "resume": True, "max_iter": 4}).fit(X, Y).n_iter_ == 4
+    )
+
+
+def test_a_network_that_depends_on_more_than_its_function_is_told_apart(tmp_path, monkeypatch):
+    own = {"checkpoint": tmp_path / "file", "max_iter": 2, "random_state": 0}
+    NET(layers_of_today, **own).fit(X, Y)
+    monkeypatch.setattr(sys.modules[__name__], "ACTIVATION", nn.Tanh)
+    with pytest.raises(ValueError, match="from another fit: the network differs"):
+        NET(layers_of_today, **own, resume=True).fit(X, Y)
+
+
+def test_columns_of_other_names_are_told_apart(tmp_path):
+    own = {"checkpoint": tmp_path / "file", "penalty": GroupLasso(groups=[["a", "b"]])}
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    small(**own).fit(frame, Y)
+    with pytest.raises(ValueError, match="from another fit: feature_names_in_ differs"):
+        small(**own, resume=True).fit(frame.set_axis(list("bcdea"), axis=1), Y)
+
+
 def test_a_checkpoint_of_another_kind_of_estimator_is_an_error(tmp_path):
     path = tmp_path / "fit.checkpoint"
     small(checkpoint=path).fit(X, Y)
@@ -360,7 +432,7 @@ def test_a_checkpoint_of_another_search_is_an_error_that_names_the_difference(tm
     before = path.read_bytes()
     others = {
         "candidates": {"grid": {"alpha": [1.0]}},
-        "estimator": {"network": small(tol=0.5)},
+        "estimator, estimator__tol": {"network": small(tol=0.5)},
         "splits": {"cv": 4},
         "scoring": {"scoring": "neg_mean_absolute_error"},
         "return_train_score": {"return_train_score": True},
@@ -373,6 +445,19 @@ def test_a_checkpoint_of_another_search_is_an_error_that_names_the_difference(tm
     with pytest.raises(ValueError, match="from another fit: estimator"):
         small(checkpoint=path, resume=True).fit(X, Y)
     assert path.read_bytes() == before
+    # Where the estimator or a candidate does not pickle as well.
+    path.unlink()
+    network = small(loss=lambda p, y: (p - y) ** 2)
+    grid = {"alpha": [0.1], "activation": ["relu"], "loss": [network.loss]}
+    own = {"network": network, "grid": grid, "checkpoint": path}
+    search_over(**own).fit(X, Y)
+    others = {
+        "estimator, estimator__tol": {"network": clone(network).set_params(tol=0.5)},
+        "candidates": {"grid": {**grid, "alpha": [0.2]}},
+    }
+    for name, settings in others.items():
+        with pytest.raises(ValueError, match=f"from another fit: {name} differ"):
+            search_over(**{**own, **settings}, resume=True).fit(X, Y)
 
 
 def test_a_randomized_search_keeps_its_results_as_well(tmp_path):
