@@ -244,7 +244,7 @@ class BaseRegularizedNetwork(
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
             self.net_.on_epoch, self.net_.keeper = next_task, keeper
-            self.net_.speaks = (self._decode, self._decode_target)
+            self.net_.speaks = (self._decode, self._decode_target, self._score_predictions)
             self._train(job, interruptible=True)
             self.net_.on_epoch = self.net_.speaks = self.net_.keeper = None
         return self

@@ -176,10 +176,11 @@ def network_fingerprint(network: torch.nn.Module) -> str:
 
 
 def _layers_of(network: torch.nn.Module) -> list[Any]:
-    return [
-        [name, type(layer), {k: v for k, v in vars(layer).items() if not k.startswith("_")}]
-        for name, layer in network.named_modules()
-    ]
+    def settings(layer: torch.nn.Module) -> dict[str, Any]:
+        named = vars(layer).items()
+        return {k: v for k, v in named if not k.startswith("_") and k != "training"}
+
+    return [[name, type(layer), settings(layer)] for name, layer in network.named_modules()]
 
 
 def _described(value: Any, inside: frozenset[int]) -> Any:

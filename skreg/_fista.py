@@ -107,7 +107,9 @@ class FISTA(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next step depends on beside the parameters."""
-        return {name: getattr(self, name) for name in self._STATE}
+        state = {name: getattr(self, name) for name in self._STATE}
+        # A tensor, so that a file of it loads with weights_only=True.
+        return {**state, "n_evaluations": torch.tensor(self.n_evaluations)}
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -117,7 +119,7 @@ class FISTA(Optimizer):
             if name == "_previous":
                 value = [tensor.to(device) for tensor in value]
             elif name == "n_evaluations":
-                value = np.asarray(value)
+                value = torch.as_tensor(value).cpu().numpy().copy()
             elif value is not None:
                 value = value.to(device)
             setattr(self, name, value)

@@ -10,7 +10,7 @@ it, is the business of the net that inherits from it (:mod:`skreg.net`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -79,6 +79,9 @@ class Loop:
     raw_outputs: Callable[[TensorData], Tensor]
     penalty_values: Callable[[], Tensor]
     record: Callable[[int], None]
+    check_callbacks: Callable[[], None]
+    target_as_given: Callable[[Any], Any]
+    get_all_learnable_params: Callable[[], Iterator[tuple[str, Tensor]]]
     set_learning_rates: Callable[[], None]
 
     def train_on(
@@ -162,6 +165,7 @@ class Loop:
             shuffler.restart()
         self._per_batch = self.listens_to_batches()
         if self.callbacks_:
+            self.check_callbacks()
             self.notify("on_train_begin", X=train.X, y=train.y)
         self.prepare_steps()
 
@@ -217,6 +221,8 @@ class Loop:
         if self.validates_:
             assert self._valid is not None
             assert self.scorer is not None
+            if self._per_batch:
+                self._show_valid_batches(self._valid)
             scores = np.asarray(self.scorer(self.raw_outputs(self._valid)), dtype=float)
             merits, state = scores, self._copy_state()
             self.scores_.append(scores)
@@ -316,6 +322,9 @@ class Loop:
         backprop, batch_size = self._backprop, self.batch_size
         assert backprop is not None
         backprop.attach()
+        for parameter in self.module_.parameters():
+            if not parameter.requires_grad:
+                parameter.grad = None  # frozen, by a callback
         optimizer, graphed = self.optimizer_, self._graphed
         if graphed is not None:
             graphed.begin_epoch(optimizer)
@@ -363,29 +372,47 @@ class Loop:
 
     def _autograd_step(self, X: Tensor, y: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self._per_batch:
-            self.notify("on_batch_begin", batch=(X, y), training=True)
+            batch, penalty = (X, self.target_as_given(y)), self.penalty_values().sum().item()
+            self.notify("on_batch_begin", batch=batch, training=True)
+            # Who scored the batch before has left the module in evaluation mode.
+            self.module_.train()
         self.optimizer_.zero_grad(set_to_none=True)
         raw = self.module_(X, self._generators or None)
         per_sample = self.criterion_.value(raw, y)
         if sample_weight is not None:
             per_sample = per_sample * sample_weight
         losses = per_sample.mean(1)
-        losses.sum().backward()
+        if losses.requires_grad:  # unless a callback has frozen all there is
+            losses.sum().backward()
         if self._per_batch:
-            named = list(self.module_.named_parameters())
-            self.notify("on_grad_computed", named_parameters=named, batch=(X, y), training=True)
+            named = list(self.get_all_learnable_params())
+            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self.optimizer_.step()
         if self._per_batch:
-            self.history.record_batch("train_loss", losses.sum().item())
-            self.history.record_batch("train_batch_size", len(X))
-            self.notify(
-                "on_batch_end",
-                batch=(X, y),
-                y_pred=self.criterion_.predict(raw.detach()[0]),
-                training=True,
-                loss=losses.sum(),
-            )
+            self._tell_of_batch("train", batch, raw, losses.detach().sum() + penalty)
         return losses.detach()
+
+    @torch.no_grad()
+    def _show_valid_batches(self, valid: TensorData) -> None:
+        self.module_.eval()
+        penalty = self.penalty_values().sum()
+        for X, y, sample_weight in valid.batches(self.batch_size):
+            batch = (X, self.target_as_given(y))
+            self.notify("on_batch_begin", batch=batch, training=False)
+            raw = self.module_(X)
+            losses = sum_of_losses(self.criterion_, raw, y, sample_weight) / len(X)
+            self._tell_of_batch("valid", batch, raw, losses.sum() + penalty)
+
+    def _tell_of_batch(self, kind: str, batch: Any, raw: Tensor, loss: Tensor) -> None:
+        self.history.record_batch(f"{kind}_loss", loss.item())
+        self.history.record_batch(f"{kind}_batch_size", len(batch[0]))
+        self.notify(
+            "on_batch_end",
+            batch=batch,
+            y_pred=self.criterion_.predict(raw.detach()[0]),
+            training=kind == "train",
+            loss=loss,
+        )
 
     def _evaluate(self, with_gradients: bool) -> tuple[Tensor, list[Tensor]]:
         backprop = self._backprop

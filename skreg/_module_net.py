@@ -8,9 +8,10 @@ needed, it is a view.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -106,6 +107,9 @@ class ModuleNet(RegularizedNet):
 
     def initialize_optimizer(self, *args: Any) -> Self:
         """Give each parameter its penalty, in a group of its own."""
+        named = self.module_.network.named_parameters()
+        # What is trained stays so: a callback that freezes a parameter leaves its group.
+        self._names = [name for name, parameter in named if parameter.requires_grad]
         trained: dict[str, Tensor] = dict(self._trained())
         if not trained:
             raise ValueError(
@@ -135,6 +139,10 @@ class ModuleNet(RegularizedNet):
         ]
         return self
 
+    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
+        # By the names that the user's module has for them.
+        yield from self.module_.network.named_parameters()
+
     def penalized_weights(self) -> list[Tensor]:
         trained = self._trained()
         return [trained[name] for name in self._penalties()]
@@ -159,7 +167,10 @@ class ModuleNet(RegularizedNet):
         return total
 
     def optimality_residual(self, data: TensorData) -> Any:
-        trained, by_name = self._trained(), self._penalties()
+        by_name = self._penalties()
+        trained = {name: p for name, p in self._trained().items() if p.requires_grad}
+        if not trained:
+            return np.zeros(1)
         passes = AutogradPasses(self.module_, self.criterion_, list(trained.values()))
         _, gradients = mean_losses_and_gradients(passes, data.to(self.device), self.batch_size)
         weights = [as_stack(p.detach()) for p in trained.values()]
@@ -208,8 +219,8 @@ class ModuleNet(RegularizedNet):
                 )
 
     def _trained(self) -> dict[str, nn.Parameter]:
-        named = self.module_.network.named_parameters()
-        return {name: p for name, p in named if p.requires_grad}
+        named = dict(self.module_.network.named_parameters())
+        return {name: named[name] for name in self._names}
 
     def _penalties(self) -> dict[str, Penalty | None]:
         return assign_penalties(
@@ -217,4 +228,5 @@ class ModuleNet(RegularizedNet):
             self.penalty,
             self.penalized,
             penalize_bias=self.penalize_bias,
+            trained=self._names,
         )

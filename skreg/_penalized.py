@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -31,10 +31,9 @@ def assign_penalties(
     penalized: Penalized = None,
     *,
     penalize_bias: bool = False,
+    trained: Collection[str] | None = None,
 ) -> dict[str, Penalty | None]:
     """Return the penalty of each penalized parameter, by its name in the module.
-
-    Parameters that are frozen (``requires_grad=False``) are left out.
 
     Parameters
     ----------
@@ -48,18 +47,23 @@ def assign_penalties(
         :func:`~skreg.modules.penalized_parameters`.
     penalize_bias : bool, default=False
         Where `penalized` is None, the biases too.
+    trained : collection of str, default=None
+        Names of the parameters to choose from; None are those that are not frozen
+        (``requires_grad=False``).
 
     Raises
     ------
     ValueError
         If a pattern fits no parameter.
     """
-    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    named = dict(network.named_parameters())
+    if trained is None:
+        trained = [name for name, parameter in named.items() if parameter.requires_grad]
     if penalized is None:
         by_rule = penalized_parameters(network, penalize_bias=penalize_bias)
         names = [name for name, _ in by_rule if name in trained]
     elif callable(penalized):
-        names = [name for name, parameter in trained.items() if penalized(name, parameter)]
+        names = [name for name in trained if penalized(name, named[name])]
     else:
         patterns = [penalized] if isinstance(penalized, str) else list(penalized)
         for pattern in patterns:

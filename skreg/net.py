@@ -5,9 +5,8 @@ batches with a DataLoader and reads the loss back after each, which on a small n
 several times the arithmetic, so the loop is our own (:mod:`skreg._loop`).
 
 Epoch-level callbacks work as in skorch. A callback that listens to batches switches the
-per-batch notifications on, and pays for them.
-
-This is the only module that imports skorch.
+per-batch notifications on, and pays for them. Which callbacks work and what skorch's files
+hold says :mod:`skreg._skorch_side`; that module and this one are all that import skorch.
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, Checkpoint
 from skorch.dataset import Dataset
 from torch import Tensor
 
@@ -31,6 +28,7 @@ from skreg._loop import Keeper, Loop
 from skreg._passes import mean_losses_and_gradients, raw_outputs
 from skreg._plain import from_plain, to_plain
 from skreg._progress import Progress
+from skreg._skorch_side import SkorchSide
 from skreg.losses import Loss
 from skreg.modules import MLP, penalized_parameters
 from skreg.optim import optimality_residual
@@ -38,10 +36,8 @@ from skreg.penalties import Penalty
 
 __all__ = ["RegularizedNet"]
 
-_BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
-
-class RegularizedNet(Loop, NeuralNet):
+class RegularizedNet(Loop, SkorchSide):
     """A stack of networks, trained by the loop it inherits.
 
     Parameters
@@ -67,9 +63,9 @@ class RegularizedNet(Loop, NeuralNet):
         and returns one score per member, shape (n_members,). Larger is better.
     on_epoch : callable or None
         Called after every epoch of `train_on`; ends the training by returning True.
-    speaks : tuple of two callables or None
-        What turn raw outputs, and targets, into the estimator's language: labels, say. For
-        callbacks that score with `predict` during training.
+    speaks : tuple of three callables or None
+        What turn raw outputs, and targets, into the estimator's language: labels, say; and
+        what scores the two. For callbacks that score with `predict` during training.
     keeper : Keeper or None
         Shown the net after every epoch of `train_on`, to save where it stands.
     module_, optimizer_, criterion_, history, callbacks_
@@ -110,6 +106,7 @@ class RegularizedNet(Loop, NeuralNet):
             module,
             criterion,
             optimizer,
+            lr=float(progress.learning_rate_init[0]),
             max_epochs=max_epochs,
             batch_size=batch_size,
             train_split=None,
@@ -129,7 +126,7 @@ class RegularizedNet(Loop, NeuralNet):
         self.max_fun = max_fun
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
-        self.speaks: tuple[Callable, Callable] | None = None
+        self.speaks: tuple[Callable, Callable, Callable] | None = None
         self.keeper: Keeper | None = None
 
     device: str
@@ -257,9 +254,14 @@ class RegularizedNet(Loop, NeuralNet):
             self.batch_size,
         )
         penalties = [g["penalty"] for g in self.optimizer_.param_groups for _ in g["params"]]
+        parts = zip(self.module_.parameters(), gradients, penalties, strict=True)
+        # But for what a callback has frozen.
+        moved = [part for part in parts if part[0].requires_grad]
+        if not moved:
+            return np.zeros(self.module_.n_members)
+        parameters, of_moved, on_moved = zip(*moved, strict=True)
         with torch.no_grad():
-            parameters = list(self.module_.parameters())
-            return optimality_residual(parameters, gradients, penalties).cpu().numpy()
+            return optimality_residual(parameters, of_moved, on_moved).cpu().numpy()
 
     def penalty_values(self) -> Tensor:
         """Return the penalty of each member at the current weights, shape (n_members,)."""
@@ -276,21 +278,16 @@ class RegularizedNet(Loop, NeuralNet):
 
     # ------------------------------------------------------------------ what the loop asks for
 
-    def listens_to_batches(self) -> bool:
-        """Whether a callback wants to see every batch."""
-        return any(
-            getattr(type(callback), event) is not getattr(Callback, event)
-            for _, callback in self.callbacks_
-            for event in _BATCH_EVENTS
-        )
-
     def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict:
         """Return the rows as skorch's scoring callbacks want them."""
-        _, decode = self.speaks or (None, lambda y: y)
         return {
-            "dataset_train": Dataset(train.X, decode(train.y)),
-            "dataset_valid": None if valid is None else Dataset(valid.X, decode(valid.y)),
+            "dataset_train": Dataset(train.X, self.target_as_given(train.y)),
+            "dataset_valid": valid and Dataset(valid.X, self.target_as_given(valid.y)),
         }
+
+    def target_as_given(self, target: Any) -> Any:
+        """Targets as they were in `fit`: labels, say."""
+        return target if self.speaks is None else self.speaks[1](target)
 
     def set_learning_rates(self) -> None:
         # "constant" is left alone after the start: a skorch LRScheduler may be at work.
@@ -308,11 +305,11 @@ class RegularizedNet(Loop, NeuralNet):
         row = self._row_of(epoch)
         for name, value in row.items():
             self.history.record(name, value)
-        saves = any(isinstance(callback, Checkpoint) for _, callback in self.callbacks_)
-        if saves and not self.history[-1]["batches"]:
-            # It reads the last batch of the epoch, and nobody has listened to batches.
+        if self.callbacks_ and not self.history[-1]["batches"]:
+            # Some read the last batch of the epoch, and nobody has listened to batches.
             self.history.new_batch()
             self.history.record_batch("train_loss", row["train_loss"])
+            self.history.record_batch("train_batch_size", len(self._train))
         if self.module_.n_members == 1:
             self.history.record(self._name_of_best(), bool(self.improved_[0]))
         if self.verbose:

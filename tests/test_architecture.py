@@ -37,7 +37,7 @@ LAYERS = [
     {"modules", "_network"},
     {"_backprop", "optim", "_compact", "_penalized"},
     {"_passes", "_fista", "_cuda_graph"},
-    {"_loop", "_plain"},
+    {"_loop", "_plain", "_skorch_side"},
     {"net"},
     {"_compact_mixin", "_stack", "_pilot", "_module_net", "_snapshot"},
     {"_fitted", "_resume", "_hold_out"},
@@ -84,7 +84,8 @@ def test_imports_point_only_upward(module):
 
 
 def test_only_the_net_imports_skorch():
-    assert [m for m in MODULES if any(n.startswith("skorch") for n in imports_of(m))] == ["net"]
+    importing = [m for m in MODULES if any(n.startswith("skorch") for n in imports_of(m))]
+    assert importing == ["_skorch_side", "net"]
 
 
 def test_displays_read_results_and_train_nothing():
@@ -154,6 +155,7 @@ def test_every_module_is_tested(module):
         "_schedule": ["test_stack.py"],
         "_snapshot": ["test_resume.py"],
         "_plain": ["test_persistence.py"],
+        "_skorch_side": ["test_skorch.py"],
         "_version": ["test_persistence.py"],
         "_evaluation": ["test_model_selection.py"],
         "_nesting": ["test_model_selection.py"],
