@@ -190,8 +190,10 @@ def _described(value: Any, inside: frozenset[int]) -> Any:
     """
     if isinstance(value, np.generic):
         return value.item()
-    if type(value) in _SCALARS or isinstance(value, np.ndarray):
+    if type(value) in _SCALARS:
         return value
+    if isinstance(value, np.ndarray):
+        return _described(value.tolist(), inside) if value.dtype == object else value
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy()
     if isinstance(value, list | tuple) and all(type(part) in _SCALARS for part in value):

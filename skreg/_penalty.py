@@ -33,7 +33,9 @@ class Penalty(BaseEstimator, ABC):
 
     A subclass states its Ω and gives the three methods below. Parameters are scikit-learn
     parameters, so that ``GridSearchCV`` reaches them as ``penalty__alpha``; `alpha` is
-    required of every penalty, and ``None`` there means "take the estimator's".
+    required of every penalty, and ``None`` there means "take the estimator's". A subclass with
+    parameters that may be one for each member of a stack names them in `_per_member`, and says
+    in `_ranges` what they must be.
     """
 
     alpha: Strength

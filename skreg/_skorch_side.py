@@ -23,6 +23,8 @@ from skorch.callbacks import (
     InputShapeSetter,
     LRScheduler,
     ParamMapper,
+    PassthroughScoring,
+    TrainEndCheckpoint,
     WandbLogger,
 )
 from torch import Tensor
@@ -37,7 +39,8 @@ from skreg.modules import MLP
 __all__ = ["SkorchSide"]
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-# Of what is listed under a name in a state dict, or beside it, that is not the state.
+_READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
+# Under this name files hold what their state is the state of.
 _MADE_OF = "skreg_made_of"
 # What the outputs depend on beside the parameters; the rest is how these were trained.
 _OF_THE_OUTPUTS = ("activation", "network")
@@ -94,6 +97,10 @@ class SkorchSide(NeuralNet):
             for _, callback in self.callbacks_
             for event in _BATCH_EVENTS
         )
+
+    def reads_batches(self) -> bool:
+        """Whether a callback reads the batches of an epoch when that is over."""
+        return any(isinstance(callback, _READERS) for _, callback in self.callbacks_)
 
     def check_callbacks(self) -> None:
         """Raise ValueError where a callback cannot do in this training what it is for."""

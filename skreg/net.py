@@ -305,8 +305,8 @@ class RegularizedNet(Loop, SkorchSide):
         row = self._row_of(epoch)
         for name, value in row.items():
             self.history.record(name, value)
-        if self.callbacks_ and not self.history[-1]["batches"]:
-            # Some read the last batch of the epoch, and nobody has listened to batches.
+        if self.reads_batches() and not self.history[-1]["batches"]:
+            # Nobody has listened to batches: the epoch is one.
             self.history.new_batch()
             self.history.record_batch("train_loss", row["train_loss"])
             self.history.record_batch("train_batch_size", len(self._train))

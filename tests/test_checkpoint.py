@@ -183,6 +183,7 @@ UNLIKE = {
     "penalties": [L1(0.1), L1(0.2), L1(0.1, adaptive=True), {"*": L1(0.1)}, {"0.*": L1(0.1)}],
     "modules": [layers(torch.nn.ReLU()), layers(torch.nn.Tanh()), layers(torch.nn.ELU(0.5))],
     "lists": [[1, power_of(2)], [1, power_of(3)], (1, power_of(2)), {"a": power_of(2)}],
+    "arrays of objects": [np.array([f, "a"], object) for f in (power_of(2), power_of(3))],
     "sets": [{"a", "b"}, {"a", "c"}, frozenset({"a", "b"})],
 }
 
