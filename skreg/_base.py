@@ -341,15 +341,15 @@ class BaseRegularizedNetwork(
             except Exception:
                 self._forget_failed_fit(job.resume)
                 raise
-            residual = 0.0
-            if not (job.incremental or self.net_.interrupted_ or self.net_.converged_.all()):
-                residual = float(self.net_.optimality_residual(job.train).max())
+            ending = (0.0, np.inf)
+            if not (job.incremental or self.net_.interrupted_):
+                ending = self.net_.closing_residual(job.train)
         if self.net_.interrupted_:
             warn_caller(
                 f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
                 f"estimator holds the best weights so far."
             )
-        self._conclude(residual)
+        self._conclude(*ending)
 
     def _forget_failed_fit(self, resume: bool) -> None:
         # Not half fitted: a new network that failed is none, an old one is as it was.
@@ -453,16 +453,25 @@ class BaseRegularizedNetwork(
             )
         return min(int(self.batch_size), n_samples)
 
-    def _conclude(self, residual: float) -> None:
+    def _conclude(self, residual: float, allowed: float) -> None:
         """Publish what came of training that ended this far from optimal."""
         if np.isnan(residual):
             self._forget_failed_fit(resume=False)
             raise ValueError(ENDED_NOT_FINITE)
-        if residual > self.tol and not self._is_pilot:
-            self._warn_not_optimal(residual)
+        if residual > allowed and not self._is_pilot:
+            self._warn_not_optimal(residual, allowed)
         self._publish()
 
-    def _warn_not_optimal(self, residual: float) -> None:
+    def _warn_not_optimal(self, residual: float, allowed: float) -> None:
+        if self.net_.converged_.all():
+            warn_caller(
+                f"Training stopped in epoch {self.net_.n_epochs_}, where the loss no longer "
+                f"improved, but far from the optimum: the optimality residual is "
+                f"{residual:.2g}, and columns of unit size would have at most {allowed:.2g}. "
+                f"Scale the columns of X (StandardScaler).",
+                ConvergenceWarning,
+            )
+            return
         limit = f"max_iter={self.max_iter} epochs"
         if self.net_.n_epochs_ < self.max_iter:
             limit = f"max_fun={self.max_fun} evaluations"

@@ -235,8 +235,8 @@ def train_dense_folds(folds: Sequence[Fold]) -> None:
     keys = {joinable_key(n, t, v) for n, t, v in zip(nets, train, valid, strict=True)}
     alone = list(range(len(nets)))
     if len(nets) > 1 and len(keys) == 1 and None not in keys:
-        residuals = train_together(nets, train, valid, lambda n_members: None)
-        alone = [number for number, left in enumerate(residuals) if left is None]
+        endings = train_together(nets, train, valid, lambda n_members: None)
+        alone = [number for number, ending in enumerate(endings) if ending is None]
     for number in alone:
         nets[number].train_on(train[number], valid[number])
     for net, penalty in zip(nets, penalties, strict=True):

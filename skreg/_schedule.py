@@ -256,7 +256,7 @@ def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], Non
         _fit_alone(*members[0])
         return
     try:
-        residuals = train_together(
+        endings = train_together(
             [task.estimator.net_ for task, _ in members],
             [job.train for _, job in members],
             [job.valid for _, job in members],
@@ -270,12 +270,12 @@ def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], Non
         _fit_stack(members[:half], on_epoch)
         _fit_stack(members[half:], on_epoch)
         return
-    for (task, job), residual in zip(members, residuals, strict=True):
-        if residual is None:
+    for (task, job), ending in zip(members, endings, strict=True):
+        if ending is None:
             _fit_alone(task, job)
             continue
         try:
-            task.estimator._conclude(residual)
+            task.estimator._conclude(*ending)
         except Exception as error:  # a warning that is an error
             task.fail(error)
 

@@ -61,7 +61,7 @@ def train_together(
     train: Sequence[TensorData],
     valid: Sequence[TensorData | None],
     on_epoch: Callable[[int], None],
-) -> list[float | None]:
+) -> list[tuple[float, float] | None]:
     """Train nets of one :func:`joinable_key` as a stack.
 
     Parameters
@@ -75,12 +75,11 @@ def train_together(
 
     Returns
     -------
-    list of float or None, one per net
-        How far the net is from optimal where it ran into a limit, 0 where it converged. None
-        where its training diverged: that net is as it was given.
+    list of (float, float) or None, one per net
+        Its `closing_residual`. None where its training diverged: that net is as it was given.
     """
     present = list(range(len(nets)))
-    residuals: list[float | None] = [None] * len(nets)
+    endings: list[tuple[float, float] | None] = [None] * len(nets)
     stack, rows, held_out = join(nets, train, valid)
     stack.begin(rows, held_out, keep_best=False)
     while stack.n_epochs_ < stack.max_epochs:
@@ -93,12 +92,11 @@ def train_together(
         for place in np.flatnonzero(leaving & ~diverged).tolist():
             member = present[place]
             hand_back(stack, place, nets[member])
-            converged = nets[member].converged_[0]
-            residuals[member] = 0.0 if converged else _residual(nets[member], train[member])
+            endings[member] = nets[member].closing_residual(train[member])
         staying = np.flatnonzero(~leaving).tolist()
         present = [present[place] for place in staying]
         if not present:
-            return residuals
+            return endings
         larger = stack
         stack, _, _ = join(
             [nets[member] for member in present],
@@ -116,12 +114,8 @@ def train_together(
     last = stack.optimality_residual(stack._train).tolist()
     for place, member in enumerate(present):
         hand_back(stack, place, nets[member])
-        residuals[member] = last[place]
-    return residuals
-
-
-def _residual(net: RegularizedNet, train: TensorData) -> float:
-    return float(net.optimality_residual(train)[0])
+        endings[member] = (last[place], float(nets[member].progress.tol[0]))
+    return endings
 
 
 def join(

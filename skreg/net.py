@@ -263,6 +263,29 @@ class RegularizedNet(Loop, SkorchSide):
         with torch.no_grad():
             return optimality_residual(parameters, of_moved, on_moved).cpu().numpy()
 
+    def closing_residual(self, data: TensorData) -> tuple[float, float]:
+        """Return how far from optimal the training of one member ended, and how far it may.
+
+        That is `tol` where it ran into a limit. Mini-batches end further from the optimum than
+        that, by patience, where the loss stands still. On columns of unit size no gradient of a
+        linear model is larger than the root mean square of the gradients by the raw outputs: a
+        residual above that says that the columns are of other sizes, and that the optimizer
+        stands still where the loss could fall.
+        """
+        tol = float(self.progress.tol[0])
+        if not self.converged_.all():
+            return float(self.optimality_residual(data)[0]), tol
+        if isinstance(self.optimizer_, FISTA) or self.validates_:
+            # Within the tolerance, or the best on the rows held out.
+            return 0.0, np.inf
+        raw, target = self.raw_outputs(data).cpu(), data.y
+        assert target is not None
+        slopes = self.criterion_.gradient(raw, target)
+        squares = slopes.square().sum((0, 2))
+        if data.sample_weight is not None:
+            squares = squares * data.sample_weight
+        return float(self.optimality_residual(data)[0]), max(tol, squares.mean().sqrt().item())
+
     def penalty_values(self) -> Tensor:
         """Return the penalty of each member at the current weights, shape (n_members,)."""
         values = self.module_.weight.new_zeros(self.module_.n_members)

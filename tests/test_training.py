@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from skorch.callbacks import Callback
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
 from skreg.losses import REGRESSION_LOSSES, Huber, Quantile
 from skreg.penalties import L1
 
@@ -646,3 +646,65 @@ def test_absolute_error_is_deaf_to_an_outlier_that_moves_squared_error():
         assert np.abs(model.predict(X) - Y)[1:].mean() < worst
     moved = small(solver="fista", hidden_layer_sizes=(), max_iter=200).fit(X, targets)
     assert np.abs(moved.predict(X) - Y)[1:].mean() > 2
+
+
+class TestClosingWarning:
+    """The closing warning looks at the same residual, whatever the solver."""
+
+    def problem(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(300, 4))
+        return X, X[:, 0] - X[:, 1] + 0.1 * rng.normal(size=300)
+
+    @pytest.mark.parametrize("solver", ["adam", "sgd", "fista"])
+    @pytest.mark.parametrize("hidden", [(), (20,)])
+    def test_columns_far_from_zero(self, solver, hidden):
+        X, y = self.problem()
+        # Rates at which the solvers do not diverge.
+        rate = {"sgd": 1e-9, "adam": 1e-3, "fista": 1e-3}[solver]
+        model = RegularizedMLPRegressor(
+            hidden, solver=solver, learning_rate_init=rate, random_state=0
+        )
+        with pytest.warns(
+            ConvergenceWarning, match="the optimality residual is .* [Ss]cale the"
+        ):
+            model.fit(X + 1e4, y)
+        assert model.score(X + 1e4, y) < 0.9
+
+    @pytest.mark.parametrize("solver", ["adam", "sgd"])
+    @pytest.mark.parametrize("hidden", [(), (20,)])
+    @pytest.mark.parametrize("shift", [0.0, 1.0])
+    def test_columns_of_unit_size_are_not_warned_of(self, solver, hidden, shift):
+        X, y = self.problem()
+        model = RegularizedMLPRegressor(
+            hidden, solver=solver, learning_rate_init=0.01, max_iter=1000, random_state=0
+        )
+        model.fit(X + shift, y)  # a warning would be an error
+        assert model.n_iter_ < 1000
+        assert model.score(X + shift, y) > 0.95
+
+    def test_members_of_a_stack_are_warned_of_alike(self):
+        X, y = self.problem()
+        model = RegularizedMLPRegressor((), learning_rate_init=0.01, random_state=0)
+        search = StackedGridSearchCV(model, {"alpha": [1e-4, 1e-3]}, cv=2, refit=False)
+        with pytest.warns(ConvergenceWarning) as caught:
+            search.fit(X + 1e4, y)
+        assert sum("columns of unit size" in str(w.message) for w in caught) == 4
+
+    def test_the_best_on_rows_held_out_is_what_was_asked_for(self):
+        X, y = self.problem()
+        model = RegularizedMLPRegressor(
+            (), early_stopping=True, learning_rate_init=0.1, max_iter=1000, random_state=0
+        ).fit(X + 100, y)
+        assert model.n_iter_ < 1000
+
+    @pytest.mark.parametrize("loss", REGRESSION_LOSSES)
+    @pytest.mark.parametrize("scale", [1.0, 100.0])
+    def test_no_loss_and_no_unit_of_y_is_warned_of(self, loss, scale):
+        X, y = self.problem()
+        if loss == "poisson":
+            y = np.random.default_rng(1).poisson(scale * np.exp(0.3 * y))
+        model = RegularizedMLPRegressor(
+            (20,), loss=loss, learning_rate_init=0.1, max_iter=2000, random_state=0
+        ).fit(X, y if loss == "poisson" else scale * y)
+        assert model.n_iter_ < 2000
