@@ -17,8 +17,8 @@ from skreg._concave import (
 )
 from skreg._penalty import AdaptiveMixin, Penalty, Strength, total
 from skreg._prox import (
-    divide_,
     elastic_net_prox,
+    elastic_net_prox_in_metric_,
     mcp_prox,
     scad_prox,
     shrink,
@@ -96,10 +96,10 @@ class L1(AdaptiveMixin, Penalty):
         weight: Tensor,
         metric: Tensor,
         scale: float | Tensor,
-        scratch: Tensor | None = None,
+        scratch: Tensor,
     ) -> None:
-        threshold = divide_(scale * self._strengths(weight), metric)
-        soft_threshold(weight, threshold, out=weight, scratch=scratch)
+        l1 = scale * self._strengths(weight)
+        elastic_net_prox_in_metric_(weight, metric, l1, 0.0, scratch)
 
 
 class L2(Penalty):
@@ -145,10 +145,10 @@ class L2(Penalty):
         weight: Tensor,
         metric: Tensor,
         scale: float | Tensor,
-        scratch: Tensor | None = None,
+        scratch: Tensor,
     ) -> None:
-        strength = divide_(scale * self._along_members("alpha", weight), metric)
-        weight.div_(strength.add_(1.0))
+        l2 = scale * self._along_members("alpha", weight)
+        elastic_net_prox_in_metric_(weight, metric, 0.0, l2, scratch)
 
 
 class ElasticNet(AdaptiveMixin, Penalty):
@@ -221,13 +221,10 @@ class ElasticNet(AdaptiveMixin, Penalty):
         weight: Tensor,
         metric: Tensor,
         scale: float | Tensor,
-        scratch: Tensor | None = None,
+        scratch: Tensor,
     ) -> None:
         l1, l2 = self._strengths(weight)
-        step = divide_(scale, metric)
-        soft_threshold(weight, l1 * step, out=weight, scratch=scratch).div_(
-            step.mul_(l2).add_(1.0)
-        )
+        elastic_net_prox_in_metric_(weight, metric, scale * l1, scale * l2, scratch)
 
 
 def _adapted_to(penalty: _Adaptive, pilot: Tensor | None) -> _Adaptive:

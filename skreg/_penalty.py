@@ -83,7 +83,7 @@ class Penalty(BaseEstimator, ABC):
         weight: Tensor,
         metric: Tensor,
         scale: float | Tensor,
-        scratch: Tensor | None = None,
+        scratch: Tensor,
     ) -> None:
         """Apply the proximal operator with the step scale/metric to `weight`, in place.
 

@@ -15,8 +15,11 @@ This module stands at the bottom of the package and imports nothing of it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 
 def soft_threshold(
@@ -24,7 +27,6 @@ def soft_threshold(
     threshold: float | Tensor,
     *,
     out: Tensor | None = None,
-    scratch: Tensor | None = None,
 ) -> Tensor:
     """Proximal operator of the L1 norm: ``argmin_w ½(w − point)² + threshold·|w|``.
 
@@ -36,8 +38,6 @@ def soft_threshold(
         Non-negative: the step times the L1 strength.
     out : Tensor, default=None
         Where to write the result; may be `point` itself.
-    scratch : Tensor, default=None
-        Memory of the shape of `point` to compute in, where `threshold` is a tensor.
 
     Returns
     -------
@@ -53,12 +53,8 @@ def soft_threshold(
     """
     # point − clip(point) in place of sign·relu(|·| − t): two passes over memory, one
     # rounding, and a positive zero wherever the threshold wins.
-    if isinstance(threshold, Tensor):
-        below = torch.neg(threshold, out=scratch)
-        clipped = torch.clamp(point, below, threshold, out=scratch)
-    else:
-        clipped = point.clamp(-threshold, threshold)
-    return torch.sub(point, clipped, out=out)
+    limit: Any = threshold
+    return torch.sub(point, point.clamp(-limit, limit), out=out)
 
 
 def shrink(point: Tensor, strength: float | Tensor) -> Tensor:
@@ -113,6 +109,43 @@ def elastic_net_prox(point: Tensor, l1: float | Tensor, l2: float | Tensor) -> T
     tensor([-1.0000,  0.0000,  0.5000])
     """
     return shrink(soft_threshold(point, l1), l2)
+
+
+def elastic_net_prox_in_metric_(
+    point: Tensor, metric: Tensor, l1: float | Tensor, l2: float | Tensor, scratch: Tensor
+) -> None:
+    """Write ``argmin_w ½ metric·(w − point)² + l1·|w| + l2·½w²`` over the point.
+
+    What :func:`elastic_net_prox` gives for a step of 1/metric, in fewer passes: in units of the
+    metric the threshold is one number for all weights, or one for each member.
+
+    Parameters
+    ----------
+    point : Tensor
+    metric : Tensor of the shape of `point`
+        Positive; written over.
+    l1, l2 : float or Tensor broadcastable to `point`
+        Non-negative.
+    scratch : Tensor of the shape of `point`
+        Memory to compute in.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg._prox import elastic_net_prox_in_metric_
+    >>> point, metric = torch.tensor([-3.0, 0.5, 2.0]), torch.tensor([2.0, 1.0, 0.5])
+    >>> elastic_net_prox_in_metric_(point, metric, 1.0, 0.0, torch.empty(3))
+    >>> point
+    tensor([-2.5000,  0.0000,  0.0000])
+    """
+    point.mul_(metric)
+    if isinstance(l1, Tensor):
+        point.sub_(torch.clamp(point, -l1, l1, out=scratch))
+    elif l1 > 0:
+        softshrink(point, l1, out=point)  # type: ignore[call-arg]
+    if isinstance(l2, Tensor) or l2 > 0:
+        metric.add_(l2)
+    point.div_(metric)
 
 
 def mcp_prox(

@@ -39,6 +39,6 @@ class KeepSupport(Penalty):
         weight: Tensor,
         metric: Tensor,
         scale: float | Tensor,
-        scratch: Tensor | None = None,
+        scratch: Tensor,
     ) -> None:
         weight.mul_(self.mask)

@@ -236,7 +236,7 @@ def test_the_host_waits_no_more_often_for_more_batches(monkeypatch):
 @needs_cuda
 def test_a_penalty_that_reads_the_host_is_trained_with_a_warning(monkeypatch):
     class ReadsTheHost(L1):
-        def prox_in_metric_(self, weight, metric, scale, scratch=None):
+        def prox_in_metric_(self, weight, metric, scale, scratch):
             if weight.abs().max().item() >= 0:
                 super().prox_in_metric_(weight, metric, scale, scratch)
 

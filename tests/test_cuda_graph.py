@@ -307,7 +307,7 @@ class TestWhatCannotBeRecorded:
     class ReadsTheHost(L1):
         """Soft-thresholding by way of the host."""
 
-        def prox_in_metric_(self, weight, metric, scale, scratch=None):
+        def prox_in_metric_(self, weight, metric, scale, scratch):
             if weight.abs().max().item() >= 0:
                 super().prox_in_metric_(weight, metric, scale, scratch)
 

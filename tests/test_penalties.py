@@ -285,3 +285,21 @@ class TestParametersOfAUsersOwn:
         for member, gamma in enumerate([0.5, 2.0]):
             alone = Shifted(alpha=1.0, gamma=gamma).prox(weight[member : member + 1], 0.7)
             assert torch.equal(both.prox(weight, 0.7)[member : member + 1], alone)
+
+
+@pytest.mark.parametrize("name", [name for name in PENALTIES if "group" not in name])
+@pytest.mark.parametrize("per_member", [False, True])
+@given(
+    weight=tensors(shape=(2, 3)),
+    metric=tensors(shape=(2, 3), min_value=1e-3, max_value=1e3),
+    scale=st.sampled_from([1e-6, 1e-3, 1.0, 30.0]),
+    alpha=st.sampled_from([1e-6, 0.1, 5.0]),
+)
+def test_the_prox_in_a_metric_is_that_of_its_step(
+    name, per_member, weight, metric, scale, alpha
+):
+    penalty = make_penalty(name, [alpha, 2 * alpha] if per_member else alpha, 0.3)
+    expected = penalty.prox(weight, scale / metric)
+    moved = weight.clone()
+    penalty.prox_in_metric_(moved, metric.clone(), scale, torch.empty_like(weight))
+    torch.testing.assert_close(moved, expected, rtol=1e-12, atol=1e-14)
