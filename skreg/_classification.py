@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import (
 from torch import Tensor
 
 from skreg._base import BaseRegularizedNetwork
-from skreg._validation import solver_is_stochastic
+from skreg._validation import densify, solver_is_stochastic
 from skreg.losses import Logistic, Loss, Multinomial
 
 __all__ = ["ClassificationMixin"]
@@ -34,6 +34,18 @@ def _sorted_labels(y: np.ndarray) -> np.ndarray:
             f"y mixes labels of types that have no order, {', '.join(kinds)}. Make them all "
             f"texts or all numbers."
         ) from error
+
+
+def _presence(y: np.ndarray) -> np.ndarray:
+    """Which labels are there, by indicators that are 0 and one positive number."""
+    values = np.unique(y)
+    if (values < 0).any() or np.count_nonzero(values) > 1:
+        raise ValueError(
+            f"y is multilabel with the values {values.tolist()}, which do not say what labels "
+            f"are there: 0 is for one that is not, and 1, or another positive number, for one "
+            f"that is. Give (y == value).astype(int), with the value that stands for one."
+        )
+    return y != 0
 
 
 class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
@@ -58,7 +70,8 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
             float32 and float64 are kept, and are the precision of the network; other types
             become float64. Sparse rows are made dense a batch at a time.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a 0/1 indicator matrix for multilabel targets.
+            Class labels, or for multilabel targets an indicator matrix: 0, and 1 or another
+            positive number for the labels that are there.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative. Only their ratios matter; weight 0 is the same as leaving out.
 
@@ -151,6 +164,24 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
             return np.zeros((len(raw), 1), dtype=self._dtype)
         return np.hstack([loss.log_predict(-raw).numpy(), loss.log_predict(raw).numpy()])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy; of multilabel targets, how many rows have all labels right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            As in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if type_of_target(y, input_name="y") == "multilabel-indicator":
+            y = _presence(np.asarray(densify(y))).astype(int)
+        return super().score(X, y, sample_weight=sample_weight)
+
     def _declare_classes(self, classes: np.ndarray) -> None:
         """Know all classes before `_prepare` sees rows that may lack some of them."""
         self.classes_ = self._declared_classes = classes
@@ -177,7 +208,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
                 "warm_start=False and call fit to start anew."
             )
         if multilabel:
-            return y.astype(dtype, copy=False)
+            return _presence(y).astype(dtype)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
@@ -243,6 +274,8 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
         if sample_weight is None and predictions.ndim == 1 and np.shape(y) == predictions.shape:
             # What accuracy_score comes to, which checks its input for longer than it counts.
             return float(np.mean(np.asarray(y) == predictions))
+        if self._multilabel:
+            y = (np.asarray(y) != 0).astype(predictions.dtype)
         return accuracy_score(y, predictions, sample_weight=sample_weight)
 
     def __sklearn_tags__(self) -> Tags:

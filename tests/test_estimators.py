@@ -3,6 +3,8 @@
 How they train stands in test_training.py, and what each parameter does in test_parameters.py.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -10,10 +12,17 @@ import pytest
 import scipy.sparse
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score
 from skorch import NeuralNet
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPClassifierCV,
+    RegularizedMLPRegressor,
+    RegularizedNetClassifier,
+)
 from skreg.penalties import L1
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -293,6 +302,60 @@ def test_sparse_rows_and_weights_give_a_classifier_the_fit_of_dense_ones(y):
 def test_sparse_multilabel_targets_are_taken():
     thin = small(RegularizedMLPClassifier).fit(X, scipy.sparse.csr_matrix(LABELS))
     assert_same_fit(thin, small(RegularizedMLPClassifier).fit(X, LABELS))
+
+
+# ---------------------------------------------------------------------- many labels
+
+
+def linear_module(n_features, n_outputs):
+    return torch.nn.Linear(n_features, n_outputs)
+
+
+MULTILABEL = [
+    small(RegularizedMLPClassifier),
+    small(RegularizedMLPClassifier, early_stopping=True),
+    RegularizedNetClassifier(linear_module, batch_size=40, max_iter=5, random_state=0),
+    RegularizedMLPClassifierCV((4,), alphas=[1e-3, 1e-2], cv=2, max_iter=5, random_state=0),
+]
+
+
+@pytest.mark.parametrize("estimator", MULTILABEL, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("encode", [lambda y: 2 * y, lambda y: 2.0 * y, lambda y: y > 0])
+def test_labels_that_are_there_may_be_any_positive_number(estimator, encode):
+    plain, coded = clone(estimator).fit(X, LABELS), clone(estimator).fit(X, encode(LABELS))
+    assert coded.loss_curve_ == plain.loss_curve_
+    assert coded.validation_scores_ == plain.validation_scores_
+    assert_array_equal(coded.predict(X), plain.predict(X))
+    assert set(np.unique(coded.predict(X))) == {0, 1}
+    assert coded.classes_.tolist() == [0, 1, 2]
+    # As scikit-learn's predict, but the score is of the labels too.
+    accuracy = accuracy_score(LABELS, plain.predict(X))
+    assert coded.score(X, encode(LABELS)) == coded.score(X, LABELS) == accuracy > 0
+    assert coded.score(X, scipy.sparse.csr_matrix(encode(LABELS))) == accuracy
+
+
+@pytest.mark.parametrize("estimator", MULTILABEL, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize(
+    ("encode", "values"),
+    [
+        (lambda y: 2 * y - 1, "[-1, 1]"),
+        (lambda y: y + 1, "[1, 2]"),
+        (lambda y: -y, "[-1, 0]"),
+    ],
+)
+def test_labels_that_do_not_say_which_are_there_are_refused(estimator, encode, values):
+    model, y = clone(estimator), encode(LABELS)
+    with pytest.raises(
+        ValueError, match=f"y is multilabel with the values {re.escape(values)}"
+    ):
+        model.fit(X, y)
+    assert not model.__sklearn_is_fitted__()
+    if hasattr(model, "partial_fit") and not model.early_stopping:
+        model.partial_fit(X, 2 * LABELS, classes=[0, 1, 2])
+        with pytest.raises(ValueError, match="0 is for one that is not"):
+            model.partial_fit(X, y)
+        with pytest.raises(ValueError, match="0 is for one that is not"):
+            model.score(X, y)
 
 
 def test_partial_fit_takes_sparse_rows():
