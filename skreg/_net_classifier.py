@@ -64,7 +64,8 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
         What is penalized. None is a rule: the weights of linear, convolution, embedding,
         recurrent and attention layers, never biases or what belongs to a normalization. A
         name pattern as ``"*.weight"`` or ``"encoder.*"``, several, or a function
-        ``penalized(name, parameter)`` that says yes or no, are taken at their word.
+        ``penalized(name, parameter)`` that says yes or no, are taken at their word. Where
+        there is a penalty and nothing to put it on, `fit` raises ValueError.
 
     penalty_method : {"proximal", "subgradient", "decoupled"}, default="proximal"
         How the penalty enters a step.

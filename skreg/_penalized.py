@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -54,7 +55,7 @@ def assign_penalties(
     Raises
     ------
     ValueError
-        If a pattern fits no parameter.
+        If a pattern fits no parameter, or if there is a penalty and nothing to put it on.
     """
     named = dict(network.named_parameters())
     if trained is None:
@@ -69,15 +70,26 @@ def assign_penalties(
         for pattern in patterns:
             _check_fits("penalized", pattern, trained)
         names = [name for name in trained if any(_fits(name, p) for p in patterns)]
+    assigned: dict[str, Penalty | None]
     if not isinstance(penalties, dict):
-        return dict.fromkeys(names, penalties)
-    for pattern in penalties:
-        _check_fits("penalty", pattern, names)
-    return {
-        name: next((p for pattern, p in penalties.items() if _fits(name, pattern)), None)
-        for name in names
-        if any(_fits(name, pattern) for pattern in penalties)
-    }
+        assigned = dict.fromkeys(names, penalties)
+    else:
+        for pattern in penalties if names else ():
+            _check_fits("penalty", pattern, names)
+        assigned = {
+            name: next(p for pattern, p in penalties.items() if _fits(name, pattern))
+            for name in names
+            if any(_fits(name, pattern) for pattern in penalties)
+        }
+    if _asks_for_any(penalties) and all(own is None for own in assigned.values()):
+        rule = "penalized=None, the weights of layers," if penalized is None else "penalized"
+        raise ValueError(
+            f"No parameter of the module {type(network).__name__} gets a penalty from "
+            f"{penalties}. Of those that are trained, {_listed(trained)}, {rule} takes "
+            f"{_listed(names)}. Name those to penalize, as in penalized='*'; in a dict put a "
+            f"pattern before one that fits more; or set penalty=None."
+        )
+    return assigned
 
 
 def make_penalties(
@@ -149,8 +161,18 @@ def _fits(name: str, pattern: str) -> bool:
 
 def _check_fits(where: str, pattern: str, names: Any) -> None:
     if not any(_fits(name, pattern) for name in names):
-        known = ", ".join(repr(name) for name in names) or "none"
         raise ValueError(
             f"{where}: the pattern {pattern!r} fits no parameter. Those to choose from are "
-            f"{known}."
+            f"{_listed(names)}."
         )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+def _asks_for_any(penalties: Penalty | dict[str, Penalty | None] | None) -> bool:
+    """Whether one of the penalties is above zero."""
+    each = penalties.values() if isinstance(penalties, dict) else [penalties]
+    alphas = [getattr(penalty, "alpha", None) for penalty in each if penalty is not None]
+    return not all(isinstance(alpha, Real) and alpha == 0 for alpha in alphas)

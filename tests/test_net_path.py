@@ -241,7 +241,7 @@ def test_frozen_weights_are_no_part_of_a_path():
         ({"penalty": None}, r"penalty=None has no strength"),
         (
             {"module": FirstColumnBy()},
-            r"No parameter of the module FirstColumnBy has a penalty",
+            r"No parameter of the module FirstColumnBy gets a penalty",
         ),
         ({"penalty": L1(adaptive=True)}, "for multi-layer perceptrons"),
         ({"penalty": GroupLasso(groups=[[0, 1]])}, "for multi-layer perceptrons"),

@@ -25,6 +25,7 @@ from skreg import (
     RegularizedNetRegressor,
     StackedGridSearchCV,
     StackedRandomizedSearchCV,
+    regularization_path,
 )
 from skreg._checkpoint import Checkpoint
 from skreg._network import SingleNetwork
@@ -300,6 +301,63 @@ def test_assign_penalties_takes_the_first_pattern_that_fits():
         assign_penalties(module, l1, "conv.*")
     with pytest.raises(ValueError, match=r"penalty: the pattern 'norm\.\*' fits no parameter"):
         assign_penalties(module, {"norm.*": l1})
+
+
+class Bare(nn.Module):
+    """Weights that belong to no layer."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_features, n_outputs))
+        self.shift = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, x):
+        return x @ self.weight + self.shift
+
+
+def frozen():
+    module = Perceptron(6, 1)
+    module.hidden.requires_grad_(False)
+    module.out.weight.requires_grad_(False)
+    return module
+
+
+NOTHING = {
+    "a rule": {"module": Bare},
+    "no pattern": {"module": Bare, "penalized": []},
+    "a function": {"penalized": lambda name, parameter: False},
+    "a dict": {"module": Bare, "penalty": {"*": L1()}},
+    "a dict in the wrong order": {"penalty": {"*": None, "hidden.*": L1()}},
+    "all frozen": {"module": frozen()},
+}
+
+
+@pytest.mark.parametrize("estimator", [regressor, classifier])
+@pytest.mark.parametrize("settings", NOTHING.values(), ids=NOTHING)
+def test_a_penalty_that_is_put_on_nothing_is_an_error(estimator, settings):
+    y = Y if estimator is regressor else LABELS
+    with pytest.raises(
+        ValueError, match=r"gets a penalty from .*L[12].*penalized='\*'"
+    ) as caught:
+        estimator(**settings).fit(X, y)
+    if settings.get("module") is Bare:
+        assert "trained, 'weight', 'shift'," in str(caught.value)
+    penalty = settings.get("penalty", "l1")
+    with pytest.raises(ValueError, match="gets a penalty from"):
+        regularization_path(estimator(**{**settings, "penalty": penalty}), X, y)
+    # Where none is asked for, none is missed.
+    for none in ({"penalty": None}, {"penalty": {"*": None}}, {"penalty": L1(0.0)}):
+        assert np.isfinite(estimator(**{**settings, **none}).fit(X, y).loss_)
+
+
+def test_a_partial_fit_that_asks_for_a_penalty_on_nothing_changes_nothing():
+    model = regressor(Bare, alpha=0.0).partial_fit(X, Y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="No parameter of the module Bare gets a penalty"):
+        model.set_params(alpha=0.1).partial_fit(X, Y)
+    assert_array_equal(model.predict(X), before)
+    model = model.set_params(penalized="weight", penalty="l1").fit(X, Y)
+    assert model.penalized_parameters_ == ["weight"]
 
 
 def test_penalties_in_a_dict_have_their_strength_or_take_the_estimators():
