@@ -53,6 +53,9 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         )
 
     def _start_elsewhere(self, module: MLP, X: Any, y: Any, sample_weight: Any) -> None:
+        penalty: Penalty | None = self._plain_penalty()
+        if penalty is not None:  # what it says of features is looked at before a pilot trains
+            penalty.for_features(self.n_features_in_, getattr(self, "feature_names_in_", None))
         self._pilots = self._start_from_pilot(module, X, y, sample_weight)
 
     @torch.no_grad()

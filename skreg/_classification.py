@@ -204,17 +204,17 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
                 self.classes_ = np.arange(y.shape[1]) if multilabel else _sorted_labels(y)
         elif multilabel != self._multilabel:
             raise ValueError(
-                "y changed between multilabel and single labels since the first fit. Set "
-                "warm_start=False and call fit to start anew."
+                "y changed between multilabel and single labels since the first fit. Give it "
+                "as there, or set warm_start=False and call fit to start anew."
             )
         if multilabel:
             return _presence(y).astype(dtype)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"y has classes {unknown} that are not in classes_={self.classes_}. Name all "
-                f"classes in the first call of partial_fit, or set warm_start=False and call "
-                f"fit to start anew."
+                f"y has classes {unknown} that are not in classes_={self.classes_}. Leave "
+                f"their rows out; or name all classes in the first call of partial_fit, or set "
+                f"warm_start=False and call fit to start anew."
             )
         codes = np.searchsorted(self.classes_, y).reshape(-1, 1)
         return codes if len(self.classes_) > 2 else codes.astype(dtype)

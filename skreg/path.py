@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import validate_data
@@ -40,7 +40,7 @@ from skreg._path_mlp import PathMLP
 from skreg._path_module import PathModule
 from skreg._penalized import follows_alpha
 from skreg._refit import refit_steps
-from skreg._validation import check_takes_alpha
+from skreg._validation import check_takes_alpha, densify
 from skreg._walk import Step, Walk, choose_alphas, follow_alphas
 from skreg.net import RegularizedNet
 from skreg.penalties import PENALTIES, Penalty
@@ -248,7 +248,8 @@ def regularization_path(
         If the estimator chooses its own alpha.
     ValueError
         If `alphas` is a number and the penalty gives no exact zeros, if no penalty follows
-        the path's alpha, if only one of `X_val` and `y_val` is given, or if training diverges.
+        the path's alpha, if only one of `X_val` and `y_val` is given or they are not like `X`
+        and `y`, or if training diverges. Only the last comes after training has begun.
 
     Notes
     -----
@@ -289,37 +290,35 @@ def regularization_path(
         raise ValueError(
             "X_val and y_val go together, and only one of them is given. Give both, or none."
         )
+    grid = None if isinstance(alphas, Integral) else check_alphas(alphas)
     template, job = prepare(estimator, X, y, sample_weight)
+    held_out, y_val = check_held_out(template, X_val, y_val)
     net, rows = template.net_, job.train
     with threads_worth(net.multiplications(len(rows))):
         network = network_of(template, rows)
-        if isinstance(alphas, Integral):
+        if grid is None:
             check_zeros(network, estimator.penalty)
-        else:
-            alphas = check_alphas(alphas)
         if starts_dense(network, template.solver):
             train_dense(net, job)
         walk = walk_from(network, rows, template)
-        if isinstance(alphas, Integral):
+        if grid is None:
             steps = visit(walk, rows, int(alphas), eps)[0]
         else:
-            steps = follow_alphas(walk, alphas[:, None])[0]
+            steps = follow_alphas(walk, grid[:, None])[0]
         walk.end()
-        path = summarize(template, steps, rows, X_val, y_val)
+        path = summarize(template, steps, rows, held_out, y_val)
         path = replace(path, unit_parameters=network.unit_parameters)
         if refit:
-            path = replace(path, refitted=refit_path(path, rows, X_val, y_val))
+            path = replace(path, refitted=refit_path(path, rows, held_out, y_val))
     return path
 
 
 def check_alphas(alphas: Any) -> np.ndarray:
     """Return the alphas of an array, ascending and distinct."""
-    grid = np.unique(
-        check_array(alphas, ensure_2d=False, dtype=np.float64, input_name="alphas")
-    )
-    if grid.ndim != 1 or (grid < 0).any():
+    given = check_array(alphas, ensure_2d=False, dtype=np.float64, input_name="alphas")
+    if given.ndim != 1 or (given < 0).any():
         raise ValueError(f"alphas must be numbers of at least 0, got {alphas!r}.")
-    return grid
+    return np.unique(given)
 
 
 def prepare(
@@ -345,6 +344,39 @@ def prepare(
     set_alpha(template, 1.0)  # whatever it is: a path has its own
     template._validate_params()
     return template, template._prepare(X, y, sample_weight)
+
+
+def check_held_out(
+    template: Estimator, X_val: Any, y_val: Any
+) -> tuple[TensorData | None, np.ndarray | None]:
+    """Return the rows to score a prepared estimator on, and their targets."""
+    if X_val is None:
+        return None, None
+    try:
+        X_val, y_val = validate_data(
+            template,
+            X_val,
+            y_val,
+            accept_sparse="csr",
+            dtype=template._dtype,
+            multi_output=True,
+            allow_nd=template._allow_nd,
+            y_numeric=is_regressor(template),
+            # R² of a single row is not defined.
+            ensure_min_samples=2 if is_regressor(template) else 1,
+            reset=False,
+        )
+        y_val = densify(y_val)
+        target = template._encode_target(y_val, template._dtype, resume=True)
+        n_outputs = template._count_outputs(target)
+        if n_outputs != template.n_outputs_:
+            raise ValueError(
+                f"y has {n_outputs} outputs, and {template.n_outputs_} in training. Give the "
+                f"same."
+            )
+        return TensorData(template._pick_inputs(X_val), None), y_val
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"X_val and y_val are not like X and y: {error}") from error
 
 
 def visit(walk: Walk, rows: TensorData, n_alphas: int, eps: float) -> list[list[Step]]:
@@ -431,24 +463,16 @@ def place(estimator: Estimator, step: Step) -> None:
 
 @torch.no_grad()
 def summarize(
-    template: Estimator, steps: list[Step], rows: TensorData, X_val: Any, y_val: Any
+    template: Estimator,
+    steps: list[Step],
+    rows: TensorData,
+    held_out: TensorData | None,
+    y_val: np.ndarray | None,
 ) -> RegularizationPath:
     """Measure every step of a path, many at a time."""
     net = template.net_
     network = network_of(template, rows)
     net.module_.eval()
-    held_out = None
-    if X_val is not None:
-        X_val = validate_data(
-            template,
-            X_val,
-            accept_sparse="csr",
-            dtype=template._dtype,
-            allow_nd=template._allow_nd,
-            reset=False,
-        )
-        held_out = TensorData(template._pick_inputs(X_val), None)
-        y_val = np.asarray(y_val)
     rows = rows.to(net.device)
     data_losses, penalties, zeros, scores = [], [], [], []
     for start in range(0, len(steps), network.measured_at_once):
@@ -456,6 +480,7 @@ def summarize(
         losses, raw = network.measure(part, rows, held_out)
         data_losses.append(losses.double().cpu().numpy())
         if raw is not None:
+            assert y_val is not None
             scores.append(template._score_raw(y_val, None, raw))
     for step in steps:
         strengths = {"alpha": step.alpha, **step.convexity}
@@ -487,7 +512,10 @@ def entry_alphas(alphas: np.ndarray, selected: np.ndarray) -> np.ndarray:
 
 
 def refit_path(
-    path: RegularizationPath, rows: TensorData, X_val: Any, y_val: Any
+    path: RegularizationPath,
+    rows: TensorData,
+    held_out: TensorData | None,
+    y_val: np.ndarray | None,
 ) -> RegularizationPath:
     """Return the path with every support trained without the penalty."""
     template: Any = copy.deepcopy(path._template)
@@ -495,5 +523,5 @@ def refit_path(
     steps = refit_steps(network, path._steps or [], rows)
     template.penalty = None
     template.net_.set_penalty(None)
-    summary = summarize(template, steps, rows, X_val, y_val)
+    summary = summarize(template, steps, rows, held_out, y_val)
     return replace(summary, unit_parameters=path.unit_parameters)

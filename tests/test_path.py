@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,11 +18,13 @@ from skreg import (
     RegularizedMLPClassifier,
     RegularizedMLPRegressor,
     RegularizedMLPRegressorCV,
+    RegularizedNetRegressor,
     regularization_path,
 )
 from skreg._data import TensorData
+from skreg._loop import Loop
 from skreg._walk import _allowed_drop, distinct_rows, reaching
-from skreg.penalties import L1, MCP, SCAD, GroupMCP, GroupSCAD
+from skreg.penalties import L1, MCP, SCAD, GroupLasso, GroupMCP, GroupSCAD
 
 
 def linear_data(n_samples=60, n_features=8, seed=0):
@@ -324,6 +327,79 @@ def test_a_classifier_has_a_path():
     path = regularization_path(model, X, y > 0.5, alphas=15, X_val=X, y_val=y > 0.5)
     assert path.n_features[-1] == 0
     assert path.scores.max() > 0.9
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Whoever trains fails."""
+
+    def train(self, *args, **kwargs):
+        raise AssertionError("there was a first step")
+
+    monkeypatch.setattr(Loop, "begin", train)
+
+
+def linear_module(n_features, n_outputs):
+    return torch.nn.Linear(n_features, n_outputs)
+
+
+HELD_OUT = {
+    "columns": (lambda X, y: (X[:, :3], y), "X has 3 features"),
+    "names": (lambda X, y: (pd.DataFrame(X).rename(columns=str), y), "feature names"),
+    "axes": (lambda X, y: (X[0], y[:1]), "Expected 2D array"),
+    "finite": (lambda X, y: (np.full_like(X, np.nan), y), "NaN"),
+    "finite y": (lambda X, y: (X, np.full_like(X[:, 0], np.nan)), "NaN"),
+    "length": (lambda X, y: (X, y[:-1]), "inconsistent numbers of samples"),
+    "no rows": (lambda X, y: (X[:0], y[:0]), "0 sample"),
+    "outputs": (lambda X, y: (X, np.column_stack([y, y])), "2 outputs, and 1 in training"),
+    "no numbers": (lambda X, y: (X, np.full(len(X), "b")), "could not convert"),
+    "one row": (lambda X, y: (X[:1], y[:1]), "minimum of 2 is required"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), HELD_OUT.values(), ids=HELD_OUT)
+def test_rows_to_score_on_are_checked_before_the_first_step(change, message, untrained):
+    X, y = kinked_data(20)
+    X_val, y_val = change(X, y)
+    fitted_on = pd.DataFrame(X, columns=list("abcdefghij")) if message == "feature names" else X
+    for estimator in (net(), RegularizedNetRegressor(linear_module, penalty="l1")):
+        with pytest.raises(ValueError, match=f"(?s)X_val and y_val are not like X.*{message}"):
+            regularization_path(estimator, fitted_on, y, X_val=X_val, y_val=y_val)
+
+
+@pytest.mark.parametrize(
+    ("y", "y_val", "message"),
+    [
+        ([0, 1] * 10, [0, 2] * 10, r"classes \[2\] that are not in classes_=\[0 1\]"),
+        (["a", "b"] * 10, [0, 1] * 10, r"not in classes_=\['a' 'b'\]"),
+        ([0, 1] * 10, [[0, 1]] * 20, "between multilabel and single"),
+        ([[0, 1], [1, 0]] * 10, [[0, 1, 1]] * 20, "3 outputs, and 2 in training"),
+        ([[0, 1], [1, 0]] * 10, [[-1, 1]] * 20, r"multilabel with the values \[-1, 1\]"),
+        ([0, 1] * 10, np.linspace(0, 1, 20), "Unknown label type"),
+    ],
+)
+def test_labels_to_score_on_are_checked_before_the_first_step(y, y_val, message, untrained):
+    X, _ = kinked_data(20)
+    model = RegularizedMLPClassifier(penalty="group_mcp", **NET)
+    with pytest.raises(ValueError, match=f"X_val and y_val are not like X and y: .*{message}"):
+        regularization_path(model, X, np.array(y), X_val=X, y_val=np.array(y_val))
+
+
+@pytest.mark.parametrize("alphas", [[-1.0, 1.0], [np.nan], [], [[1.0]], ["a"]], ids=repr)
+def test_alphas_are_checked_before_the_first_step(alphas, untrained):
+    X, y = kinked_data(20)
+    with pytest.raises(ValueError, match=r"alphas|could not convert|0 sample"):
+        regularization_path(net(), X, y, alphas=alphas)
+
+
+def test_a_penalty_is_looked_at_before_the_first_step(untrained):
+    X, y = kinked_data(20)
+    for sizes in ((), (4,)):
+        with pytest.raises(ValueError, match="removes no features"):
+            regularization_path(RegularizedMLPRegressor(sizes, penalty="l2"), X, y)
+    penalty = GroupLasso(groups=[[0, 99]], adaptive=True)
+    with pytest.raises(ValueError, match="column index 99"):
+        RegularizedMLPRegressor((4,), penalty=penalty).fit(X, y)
 
 
 def test_half_a_validation_set_is_an_error():
