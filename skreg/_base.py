@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ from skreg.losses import Loss
 from skreg.net import RegularizedNet
 from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.penalties import L2, PENALTIES, Penalty, make_penalty
+
+_CURVES = ("data_loss_curve_", "penalty_curve_", "loss_curve_")
 
 
 class BaseRegularizedNetwork(
@@ -98,6 +101,9 @@ class BaseRegularizedNetwork(
 
     _dtype: np.dtype
     _random_state: np.random.RandomState
+    data_loss_curve_: list[float]
+    penalty_curve_: list[float]
+    loss_curve_: list[float]
 
     @abstractmethod
     def __init__(
@@ -194,6 +200,7 @@ class BaseRegularizedNetwork(
 
     def _begin_anew(self) -> None:
         """Forget what belongs to a network that was fitted before."""
+        self.data_loss_curve_, self.penalty_curve_, self.loss_curve_ = [], [], []
 
     def _pick_inputs(self, X: Any) -> Any:
         """The columns of X that the network takes, as it takes them."""
@@ -314,6 +321,8 @@ class BaseRegularizedNetwork(
             )
             if previous:
                 self.net_.continue_curves(previous)
+                for name in _CURVES:  # what was read off the last fit stays as it is
+                    setattr(self, name, list(getattr(self, name)))
             else:
                 self._begin_anew()
 
@@ -490,12 +499,8 @@ class BaseRegularizedNetwork(
         self.n_iter_ = net.n_epochs_
         self.out_activation_ = net.criterion_.out_activation
         self.t_ = net.progress.samples_seen
-        self.data_loss_curve_ = [float(loss[0]) for loss in net.data_losses_]
-        self.penalty_curve_ = [float(penalty[0]) for penalty in net.penalties_]
-        self.loss_curve_ = [
-            data + penalty
-            for data, penalty in zip(self.data_loss_curve_, self.penalty_curve_, strict=True)
-        ]
+        n_known = len(self.loss_curve_)
+        self._publish_curves()
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
         self.validation_scores_: list[float] | None
         self.best_validation_score_: float | None
@@ -507,7 +512,28 @@ class BaseRegularizedNetwork(
         else:
             self.validation_scores_ = None
             self.best_validation_score_ = None
-            self.best_loss_ = min(self.loss_curve_, default=np.nan)
+            best = self.best_loss_ if n_known else None
+            since = self.loss_curve_ if best is None else [best, *self.loss_curve_[n_known:]]
+            self.best_loss_ = min(since, default=np.nan)
+
+    def _publish_curves(self) -> None:
+        """Add the epochs since the last call to the curves."""
+        first = len(self.loss_curve_)
+        data_losses = [float(loss[0]) for loss in self.net_.data_losses_[first:]]
+        penalties = [float(penalty[0]) for penalty in self.net_.penalties_[first:]]
+        self.data_loss_curve_ += data_losses
+        self.penalty_curve_ += penalties
+        self.loss_curve_ += map(add, data_losses, penalties)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The net has the curves, in fewer bytes.
+        state = super().__getstate__()
+        return {name: [] if name in _CURVES else value for name, value in state.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "loss_" in state:
+            self._publish_curves()
 
     # ------------------------------------------------------------------ predicting
 

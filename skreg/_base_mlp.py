@@ -80,13 +80,14 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         return penalty
 
     def _begin_anew(self) -> None:
+        super()._begin_anew()
         self._inputs = self._full_layer_sizes = None
 
     def _check_combinations(self, incremental: bool) -> None:
         check_hidden_layer_sizes(self.hidden_layer_sizes)
         super()._check_combinations(incremental)
-        penalty = self._plain_penalty()
-        if incremental and adapts(penalty) and not self.__sklearn_is_fitted__():
+        first = incremental and not self.__sklearn_is_fitted__()
+        if first and adapts(penalty := self._plain_penalty()):
             raise ValueError(
                 f"{self.penalty} takes its strengths from a pilot fit on all data, which "
                 f"partial_fit does not see. Call fit first, or set adaptive=False."

@@ -78,7 +78,7 @@ class Loop:
     shown_to_callbacks: Callable[[TensorData, TensorData | None], dict[str, Any]]
     raw_outputs: Callable[[TensorData], Tensor]
     penalty_values: Callable[[], Tensor]
-    record: Callable[[int], None]
+    record: Callable[[], None]
     check_callbacks: Callable[[], None]
     target_as_given: Callable[[Any], Any]
     get_all_learnable_params: Callable[[], Iterator[tuple[str, Tensor]]]
@@ -108,16 +108,19 @@ class Loop:
         shown = self.shown_to_callbacks(train, valid) if self.callbacks_ else {}
         try:
             while self.n_epochs_ < epochs and not self.done_.all():
-                self.notify("on_epoch_begin", **shown)
+                if self.callbacks_:
+                    self.notify("on_epoch_begin", **shown)
                 blew_up, rose = self.run_epoch()
                 if blew_up.any():
-                    self._rescue(_NOT_FINITE)
-                    self.history.pop()
+                    self._rescue(_NOT_FINITE, len(self.data_losses_) + 1)
+                    if self.callbacks_:
+                        self.history.pop()
                     continue
-                self.record(-1)
+                self.record()
                 if rose.any():
-                    self._rescue(_ONLY_ROSE)
-                self._notify_epoch_end(shown)
+                    self._rescue(_ONLY_ROSE, len(self.data_losses_))
+                if self.callbacks_:
+                    self._notify_epoch_end(shown)
                 if self.on_epoch is not None and self.on_epoch():
                     self.converged_[:] = True
                 if self.keeper is not None:
@@ -156,7 +159,7 @@ class Loop:
         self._train, self._valid = train.to(self.device), valid and valid.to(self.device)
         self.validates_ = valid is not None and self.scorer is not None
         self._keeps_best = keep_best or self.validates_
-        self._best_state = self._copy_state() if self._keeps_best else {}
+        self._best_state = self.copy_state() if self._keeps_best else {}
         self.n_epochs_ = 0
         self.converged_ = np.zeros(self.module_.n_members, dtype=bool)
         self.interrupted_ = False
@@ -200,7 +203,10 @@ class Loop:
             out of patience with a loss far above the one they began with. If all blew up,
             nothing is recorded.
         """
-        start = self._copy_state() if self._keeps_best and not self.validates_ else {}
+        start: dict[str, Tensor] = {}
+        if self._keeps_best and not self.validates_:
+            # The weights that training began with are kept as the best so far.
+            start = self.copy_state() if self.n_epochs_ else self._best_state
         penalty = self.penalty_values()
         self.module_.train()
         data_loss = self._train_epoch()
@@ -224,7 +230,7 @@ class Loop:
             if self._per_batch:
                 self._show_valid_batches(self._valid)
             scores = np.asarray(self.scorer(self.raw_outputs(self._valid)), dtype=float)
-            merits, state = scores, self._copy_state()
+            merits, state = scores, self.copy_state()
             self.scores_.append(scores)
         self.improved_ = self.progress.update(merits, len(self._train))
         if self._keeps_best:
@@ -257,7 +263,8 @@ class Loop:
         if self._graphed is not None:
             self._graphed.end()
             self._graphed = None
-        self.optimizer_.zero_grad(set_to_none=True)
+        for parameter in self.module_.parameters():
+            parameter.grad = None
         if not isinstance(self.optimizer_, FISTA):
             self.optimizer_.free_scratch()
         del self._train_epoch
@@ -292,10 +299,9 @@ class Loop:
         except KeyboardInterrupt:
             self.converged_[:] = True
 
-    def _rescue(self, reason: str) -> None:
+    def _rescue(self, reason: str, epoch: int) -> None:
         """Go back to the best weights and on at a lower rate, unless that was tried enough."""
         rate = self.progress.learning_rates.max()
-        epoch = len(self.history)
         self.module_.load_state_dict(self._best_state)
         line_search = isinstance(self.optimizer_, FISTA)
         if line_search or self.progress.rescues >= MAX_RESCUES:
@@ -428,7 +434,8 @@ class Loop:
         tol = next(self.module_.parameters()).new_tensor(self.progress.tol)
         return (self.optimizer_.residual(self._evaluate, tol) <= tol).cpu().numpy()
 
-    def _copy_state(self) -> dict[str, Tensor]:
+    def copy_state(self) -> dict[str, Tensor]:
+        """Return copies of the weights and of whatever else the module holds, by name."""
         return {name: t.detach().clone() for name, t in self.module_.state_dict().items()}
 
     def _keep_best(self, state: dict[str, Tensor], improved: np.ndarray) -> None:

@@ -7,7 +7,6 @@ objects, and that ``skops.io`` writes and reads it without trusting any type but
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
@@ -18,13 +17,14 @@ from torch import Tensor
 from skreg._device import restore_generators
 from skreg.modules import MLP
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["curves_from_plain", "curves_to_plain", "from_plain", "to_plain"]
 
 _ARGUMENTS = (
     *("criterion", "penalty", "penalize_bias", "progress", "shufflers"),
     *("batch_size", "shuffle", "max_epochs", "max_fun", "verbose", "device"),
 )
 _CURVES = ("data_losses_", "penalties_", "scores_")
+_BEFORE = ("epochs_before_", "scores_before_")
 # There once the net has been trained.
 _OF_TRAINING = ("n_epochs_", "converged_", "interrupted_", "validates_")
 
@@ -34,13 +34,11 @@ def to_plain(net: Any) -> dict[str, Any]:
     trained = [name for name in _OF_TRAINING if hasattr(net, name)]
     return {
         "plain": True,
-        **{name: getattr(net, name) for name in (*_ARGUMENTS, *trained)},
+        **{name: getattr(net, name) for name in (*_ARGUMENTS, *_BEFORE, *trained)},
         "module": _module_to_plain(net.module_),
         "optimizer": _optimizer_to_plain(net.optimizer),
         "optimizer_": _to_numpy(net.optimizer_.state_dict()),
-        # Each as one array or text, for speed: a long training has many entries.
-        **{name: np.array(getattr(net, name), dtype=float) for name in _CURVES},
-        "history": json.dumps(list(net.history)),
+        **curves_to_plain(net),
         "_generators": [generator.get_state().numpy() for generator in net._generators],
     }
 
@@ -61,13 +59,22 @@ def from_plain(net: Any, state: dict[str, Any]) -> None:
         shuffler.random_state.set_state(stand)
     net.optimizer_.load_state_dict(_to_tensors(state["optimizer_"]))
     net.module_.train(state["module"]["training"])
-    for name in _CURVES:
-        setattr(net, name, list(state[name]))
-    for name in _OF_TRAINING:
+    curves_from_plain(net, state)
+    for name in (*_BEFORE, *_OF_TRAINING):
         if name in state:
             setattr(net, name, state[name])
-    net.history.extend(json.loads(state["history"]))
     net._generators = restore_generators(_to_tensors(state["_generators"]), net.device)
+
+
+def curves_to_plain(net: Any) -> dict[str, np.ndarray]:
+    """Return each curve as one array: a long training has many entries."""
+    return {name: np.array(getattr(net, name), dtype=float) for name in _CURVES}
+
+
+def curves_from_plain(net: Any, state: dict[str, Any]) -> None:
+    """Give a net the curves that are in the state."""
+    for name in _CURVES:
+        setattr(net, name, list(state[name]))
 
 
 def _module_to_plain(module: MLP) -> dict[str, Any]:

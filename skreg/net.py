@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from skorch.dataset import Dataset
+from skorch.history import History
 from torch import Tensor
 
 from skreg._backprop import Backprop
@@ -26,7 +27,7 @@ from skreg._device import move, restore_generators
 from skreg._fista import FISTA
 from skreg._loop import Keeper, Loop
 from skreg._passes import mean_losses_and_gradients, raw_outputs
-from skreg._plain import from_plain, to_plain
+from skreg._plain import curves_from_plain, curves_to_plain, from_plain, to_plain
 from skreg._progress import Progress
 from skreg._skorch_side import SkorchSide
 from skreg.losses import Loss
@@ -75,6 +76,8 @@ class RegularizedNet(Loop, SkorchSide):
         its own step; the penalty is that of the weights the epoch began with.
     scores_ : list of ndarray of shape (n_members,)
         Validation scores, if there is validation data.
+    epochs_before_, scores_before_ : int
+        How many entries of the curves are those of nets that trained the module before.
     n_epochs_ : int
         Epochs in the last call.
     converged_ : ndarray of bool of shape (n_members,)
@@ -163,6 +166,7 @@ class RegularizedNet(Loop, SkorchSide):
         self.data_losses_: list[np.ndarray] = []
         self.penalties_: list[np.ndarray] = []
         self.scores_: list[np.ndarray] = []
+        self.epochs_before_ = self.scores_before_ = 0
         self._backprop = None
         self._generators = [
             torch.Generator(self.device).manual_seed(
@@ -241,6 +245,7 @@ class RegularizedNet(Loop, SkorchSide):
         self.data_losses_ = list(previous.data_losses_)
         self.penalties_ = list(previous.penalties_)
         self.scores_ = list(previous.scores_)
+        self.epochs_before_, self.scores_before_ = len(self.data_losses_), len(self.scores_)
         self.progress.samples_seen = previous.progress.samples_seen
 
     # ------------------------------------------------------------------ measuring
@@ -323,51 +328,79 @@ class RegularizedNet(Loop, SkorchSide):
             parameter = group["params"][0]
             group["lr"] = parameter.new_tensor(rates) if shared is None else shared
 
-    def record(self, epoch: int) -> None:
-        """Write an epoch of the curves to the history's last row; print it if `verbose`."""
-        row = self._row_of(epoch)
-        for name, value in row.items():
-            self.history.record(name, value)
-        if self.reads_batches() and not self.history[-1]["batches"]:
-            # Nobody has listened to batches: the epoch is one.
-            self.history.new_batch()
-            self.history.record_batch("train_loss", row["train_loss"])
-            self.history.record_batch("train_batch_size", len(self._train))
-        if self.module_.n_members == 1:
-            self.history.record(self._name_of_best(), bool(self.improved_[0]))
+    # ------------------------------------------------------------------ the history
+
+    @property
+    def history(self) -> History:
+        """A row for each epoch, as skorch has it.
+
+        The curves say all that is in it, so that without callbacks, which read it and add to
+        it in training, it is written when somebody asks.
+        """
+        if self.initialized_ and not self.callbacks_:
+            n_rows = len(self.history_)
+            if n_rows < len(self.data_losses_) - self.epochs_before_:
+                self.history_.extend(self._rows()[n_rows:])
+        return self.history_
+
+    @history.setter
+    def history(self, history: History) -> None:
+        self.history_ = history
+
+    def record(self) -> None:
+        """Write the last epoch to the history where callbacks read it; print if `verbose`."""
+        number = len(self.data_losses_) - self.epochs_before_ - 1
+        if self.callbacks_:
+            measured = self._measured_in(number)
+            row = next(reversed(self.history))
+            row.update(measured)
+            if self.reads_batches() and not row["batches"]:
+                # Nobody has listened to batches: the epoch is one.
+                row["batches"].append(
+                    {"train_loss": row["train_loss"], "train_batch_size": len(self._train)}
+                )
+            if self.module_.n_members == 1:
+                # Where skorch's Checkpoint looks for whether an epoch was the best.
+                best = "valid_score_best" if self.validates_ else "train_loss_best"
+                row[best] = bool(self.improved_[0])
         if self.verbose:
-            shown = ", ".join(f"{name} = {np.mean(value):.6f}" for name, value in row.items())
-            print(f"Epoch {len(self.history)}: {shown}")
+            measured = self._measured_in(number)
+            shown = ", ".join(f"{k} = {np.mean(v):.6f}" for k, v in measured.items())
+            print(f"Epoch {number + 1}: {shown}")
 
     def rewrite_history(self, first: int = 0) -> None:
         """Make the history say what the curves say from an epoch on.
 
         To be called after the curves came from elsewhere.
         """
-        n_epochs = len(self.data_losses_)
-        self.history.clear()
-        # As skorch's own methods would, without going through the whole history for each.
-        # Counted from the end: there may be fewer scores than losses.
-        self.history.extend(
-            {"batches": [], "epoch": epoch + 1 - first, **self._row_of(epoch - n_epochs)}
-            for epoch in range(first, n_epochs)
-        )
-        if self.module_.n_members == 1:
-            best = -np.inf
-            for row in self.history:
-                merit = row["valid_score"] if self.validates_ else -row["train_loss"]
-                row[self._name_of_best()] = merit > best
-                best = max(best, merit)
+        n_epochs = len(self.data_losses_) - first
+        self.epochs_before_ = first
+        self.scores_before_ = len(self.scores_) - (n_epochs if self.validates_ else 0)
+        self.history_.clear()
+        if self.callbacks_:
+            self.history_.extend(self._rows())
 
-    def _name_of_best(self) -> str:
-        """The name under which skorch's Checkpoint looks for whether an epoch was the best."""
-        return "valid_score_best" if self.validates_ else "train_loss_best"
+    def _rows(self) -> list[dict[str, Any]]:
+        """The history as `record` writes it."""
+        rows: list[dict[str, Any]] = []
+        best: dict[str, float] = {}
+        for number in range(len(self.data_losses_) - self.epochs_before_):
+            row = {"batches": [], "epoch": number + 1, **self._measured_in(number)}
+            rows.append(row)
+            if self.module_.n_members == 1:
+                name = "valid_score" if "valid_score" in row else "train_loss"
+                merit = row[name] if name == "valid_score" else -row[name]
+                row[f"{name}_best"] = merit > best.get(name, -np.inf)
+                best[name] = max(best.get(name, -np.inf), merit)
+        return rows
 
-    def _row_of(self, epoch: int) -> dict[str, Any]:
+    def _measured_in(self, number: int) -> dict[str, Any]:
+        """What the curves say of an epoch, counted from the net's first."""
+        epoch = self.epochs_before_ + number
         data_loss, penalty = self.data_losses_[epoch], self.penalties_[epoch]
         row = {"data_loss": data_loss, "penalty": penalty, "train_loss": data_loss + penalty}
-        if self.validates_:
-            row["valid_score"] = self.scores_[epoch]
+        if self.scores_before_ + number < len(self.scores_):
+            row["valid_score"] = self.scores_[self.scores_before_ + number]
         return {k: v.item() if len(v) == 1 else v.tolist() for k, v in row.items()}
 
     # ------------------------------------------------------------------ pickling
@@ -387,6 +420,9 @@ class RegularizedNet(Loop, SkorchSide):
         for name in ("_backprop", "on_epoch", "speaks", "keeper"):
             state[name] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
+        state.update(curves_to_plain(self))
+        if not self.callbacks_:
+            state["history_"] = History()
         if torch.device(self.device).type != "cpu":
             # Together, so that the optimizer goes on pointing at the module's parameters and
             # a scheduler among the callbacks at the optimizer.
@@ -402,6 +438,7 @@ class RegularizedNet(Loop, SkorchSide):
             from_plain(self, state)
             return
         self.__dict__.update(state)
+        curves_from_plain(self, state)
         if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
             self.device = "cpu"
         if torch.device(self.device).type != "cpu":

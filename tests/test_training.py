@@ -1,5 +1,8 @@
 """How the estimators train: step by step, going on, stopping, failing and saying so."""
 
+import pickle
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from skorch.callbacks import Callback
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
+from skreg import (
+    RegularizedMLPClassifier,
+    RegularizedMLPRegressor,
+    RegularizedNetRegressor,
+    StackedGridSearchCV,
+)
+from skreg._base_net import BaseRegularizedNet
+from skreg._loop import Loop
 from skreg.losses import REGRESSION_LOSSES, Huber, Quantile
 from skreg.penalties import L1
 
@@ -708,3 +718,92 @@ class TestClosingWarning:
             (20,), loss=loss, learning_rate_init=0.1, max_iter=2000, random_state=0
         ).fit(X, y if loss == "poisson" else scale * y)
         assert model.n_iter_ < 2000
+
+
+def linear_module(n_features, n_outputs):
+    return torch.nn.Linear(n_features, n_outputs)
+
+
+def make(estimator, **settings):
+    settings = {"learning_rate_init": 0.02, "batch_size": 40, "max_iter": 3, **settings}
+    network = linear_module if issubclass(estimator, BaseRegularizedNet) else (8,)
+    return estimator(network, random_state=np.random.RandomState(0), **settings)
+
+
+REGRESSORS = [RegularizedMLPRegressor, RegularizedNetRegressor]
+
+
+# ---------------------------------------------------------------------- many partial fits
+
+
+def work_of(call):
+    """How many functions a call calls, those written in C among them."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("estimator", [*REGRESSORS, RegularizedMLPClassifier])
+def test_a_partial_fit_costs_the_same_however_many_there_were(estimator):
+    y = THREE if estimator is RegularizedMLPClassifier else Y
+    model = make(estimator, batch_size=20).partial_fit(
+        X[:20], y[:20], **classes_of(estimator, y)
+    )
+    curves = [model.loss_curve_, model.data_loss_curve_, model.penalty_curve_]
+    work, sizes = [], []
+    for n_calls in (20, 400):
+        while len(model.loss_curve_) < n_calls:
+            model.partial_fit(X[:20], y[:20])
+        work.append(work_of(lambda: model.partial_fit(X[:20], y[:20])))
+        sizes.append(len(pickle.dumps(model)))
+    assert work[1] == work[0]
+    # Two numbers of eight bytes, and a digit more of some counts.
+    assert sizes[1] - sizes[0] < 17 * 380
+    assert not model.net_.history_
+    # The lists grow as scikit-learn's does.
+    assert curves[0] is model.loss_curve_
+    assert curves[1] is model.data_loss_curve_
+    assert curves[2] is model.penalty_curve_
+    assert len(model.loss_curve_) == 401
+    assert_array_equal(model.loss_curve_, np.add(curves[1], curves[2]))
+    assert model.best_loss_ == min(model.loss_curve_)
+    assert model.loss_ == model.loss_curve_[-1]
+    again = pickle.loads(pickle.dumps(model))
+    assert again.loss_curve_ == model.loss_curve_
+    assert again.penalty_curve_ == model.penalty_curve_
+    history = again.partial_fit(X[:20], y[:20]).net_.history
+    assert history[:, "train_loss"] == again.loss_curve_
+    assert history[:, "epoch"] == list(range(1, 403))
+    assert history[:-1] == model.net_.history
+
+
+def test_a_partial_fit_copies_the_weights_once(monkeypatch):
+    model, copies = make(RegularizedMLPRegressor).partial_fit(X, Y), []
+    copy_state = Loop.copy_state
+    monkeypatch.setattr(Loop, "copy_state", lambda net: copies.append(1) or copy_state(net))
+    model.partial_fit(X, Y)
+    assert len(copies) == 1
+    assert not model.net_._best_state
+
+
+@ignores_convergence
+def test_a_history_read_between_calls_is_the_one_read_at_the_end():
+    models = [small(early_stopping=True, max_iter=4).fit(X, Y) for _ in range(2)]
+    for epoch in range(5, 8):
+        for model in models:
+            model.set_params(early_stopping=False).partial_fit(X, Y)
+        assert len(models[0].net_.history) == epoch
+    first, second = (model.net_.history for model in models)
+    assert first == second
+    assert [row["valid_score"] for row in first[:4]] == [s[0] for s in model.net_.scores_]
+    assert not any("valid_score" in row for row in first[4:])
+    assert first[4]["train_loss_best"]
