@@ -326,14 +326,10 @@ class BaseRegularizedNetwork(
             else:
                 self._begin_anew()
 
-        try:
-            train, valid = self._split(X, y, target, sample_weight)
-            if keeper is not None:
-                keeper.recognize(train, self, resume=resume)
-        except Exception:
-            self._forget_failed_fit(resume)
-            raise
-        return FitJob(train, valid, resume=resume, incremental=incremental)
+        train, valid = self._split(X, y, target, sample_weight)
+        if keeper is not None:
+            keeper.recognize(train, self, resume=resume)
+        return FitJob(train, valid, incremental=incremental)
 
     def _train(self, job: FitJob, *, interruptible: bool = False) -> None:
         """Train the net that was prepared, and publish what came of it.
@@ -347,9 +343,6 @@ class BaseRegularizedNetwork(
             except KeyboardInterrupt:
                 if not (interruptible and self.net_.interrupted_):
                     raise
-            except Exception:
-                self._forget_failed_fit(job.resume)
-                raise
             ending = (0.0, np.inf)
             if not (job.incremental or self.net_.interrupted_):
                 ending = self.net_.closing_residual(job.train)
@@ -359,11 +352,6 @@ class BaseRegularizedNetwork(
                 f"estimator holds the best weights so far."
             )
         self._conclude(*ending)
-
-    def _forget_failed_fit(self, resume: bool) -> None:
-        # Not half fitted: a new network that failed is none, an old one is as it was.
-        if not resume:
-            del self.net_
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
@@ -465,7 +453,6 @@ class BaseRegularizedNetwork(
     def _conclude(self, residual: float, allowed: float) -> None:
         """Publish what came of training that ended this far from optimal."""
         if np.isnan(residual):
-            self._forget_failed_fit(resume=False)
             raise ValueError(ENDED_NOT_FINITE)
         if residual > allowed and not self._is_pilot:
             self._warn_not_optimal(residual, allowed)

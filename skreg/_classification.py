@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import (
 from torch import Tensor
 
 from skreg._base import BaseRegularizedNetwork
+from skreg._rollback import all_or_nothing
 from skreg._validation import densify, solver_is_stochastic
 from skreg.losses import Logistic, Loss, Multinomial
 
@@ -60,6 +61,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
     #: All classes there will ever be, where that is known beforehand.
     _declared_classes: np.ndarray | None = None
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the network.
@@ -84,6 +86,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
         return self
 
     @available_if(solver_is_stochastic)
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None

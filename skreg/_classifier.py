@@ -227,7 +227,7 @@ class RegularizedMLPClassifier(ClassificationMixin, BaseRegularizedMLP):
     ------
     ValueError
         If parameters or data are out of range or contradict each other, or if training
-        diverges.
+        diverges. A call that fails, in whatever way, leaves the estimator as it was.
 
     See Also
     --------

@@ -336,7 +336,6 @@ class FitJob:
 
     train: TensorData
     valid: TensorData | None
-    resume: bool
     incremental: bool
 
 

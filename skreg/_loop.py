@@ -69,6 +69,8 @@ class Loop:
     data_losses_: list[np.ndarray]
     penalties_: list[np.ndarray]
     scores_: list[np.ndarray]
+    #: Copies of what training begins with, where they have been made before it.
+    _start: dict[str, Tensor] = {}
     _generators: list[torch.Generator]
     _backprop: Backprop | None
     _graphed: GraphedSteps | None = None
@@ -159,7 +161,8 @@ class Loop:
         self._train, self._valid = train.to(self.device), valid and valid.to(self.device)
         self.validates_ = valid is not None and self.scorer is not None
         self._keeps_best = keep_best or self.validates_
-        self._best_state = self.copy_state() if self._keeps_best else {}
+        start, self._start = self._start, {}
+        self._best_state = (start or self.copy_state()) if self._keeps_best else {}
         self.n_epochs_ = 0
         self.converged_ = np.zeros(self.module_.n_members, dtype=bool)
         self.interrupted_ = False

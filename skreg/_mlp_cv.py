@@ -26,6 +26,7 @@ from skreg._base_mlp import BaseRegularizedMLP
 from skreg._classifier import RegularizedMLPClassifier
 from skreg._cv import PathCV
 from skreg._regressor import RegularizedMLPRegressor
+from skreg._rollback import all_or_nothing
 from skreg.losses import Loss
 from skreg.penalties import DEFAULT_L1_RATIO, Penalty
 
@@ -246,6 +247,7 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         self.device = device
         self.verbose = verbose
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, **params: Any
@@ -491,6 +493,7 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         self.device = device
         self.verbose = verbose
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, **params: Any

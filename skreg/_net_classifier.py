@@ -237,7 +237,7 @@ class RegularizedNetClassifier(ClassificationMixin, BaseRegularizedNet):
     ------
     ValueError
         If parameters or data are out of range or contradict each other, or if training
-        diverges.
+        diverges. A call that fails, in whatever way, leaves the estimator as it was.
 
     See Also
     --------

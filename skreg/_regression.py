@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from skreg._base import BaseRegularizedNetwork
+from skreg._rollback import all_or_nothing
 from skreg._validation import cast_target, solver_is_stochastic
 from skreg.losses import REGRESSION_LOSSES, Loss, make_regression_loss
 
@@ -29,6 +30,7 @@ class RegressionMixin(RegressorMixin, BaseRegularizedNetwork):
 
     loss: str | Loss | Callable[[Tensor, Tensor], Tensor]
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the network.
@@ -51,6 +53,7 @@ class RegressionMixin(RegressorMixin, BaseRegularizedNetwork):
         return self
 
     @available_if(solver_is_stochastic)
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on these samples, going on from where training stands.

@@ -243,7 +243,7 @@ class RegularizedMLPRegressor(RegressionMixin, BaseRegularizedMLP):
     ------
     ValueError
         If parameters or data are out of range or contradict each other, or if training
-        diverges.
+        diverges. A call that fails, in whatever way, leaves the estimator as it was.
 
     See Also
     --------

@@ -51,6 +51,7 @@ from skreg._callbacks import SearchProgress
 from skreg._evaluation import Evaluation
 from skreg._nesting import path_to_network
 from skreg._resume import RESUME_CONSTRAINTS, SearchKeeper
+from skreg._rollback import all_or_nothing
 
 __all__ = ["StackedGridSearchCV", "StackedRandomizedSearchCV"]
 
@@ -330,6 +331,7 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     def _candidates(self) -> Iterable[dict]:
         return ParameterGrid(self.param_grid)
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> StackedGridSearchCV:
         return super().fit(X, y, **params)
@@ -427,6 +429,7 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
             self.param_distributions, self.n_iter, random_state=self.random_state
         )
 
+    @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> StackedRandomizedSearchCV:
         return super().fit(X, y, **params)

@@ -241,7 +241,8 @@ class RegularizedNet(Loop, SkorchSide):
             self._generators = restore_generators(states, device)
 
     def continue_curves(self, previous: RegularizedNet) -> None:
-        """Take over the curves of a net that trained the same module before."""
+        """Go on with the curves of a net that trained the same module before."""
+        self._start = previous._start
         self.data_losses_ = list(previous.data_losses_)
         self.penalties_ = list(previous.penalties_)
         self.scores_ = list(previous.scores_)

@@ -36,6 +36,7 @@ from sklearn.utils.validation import (
 )
 
 from skreg._base_mlp import BaseRegularizedMLP
+from skreg._rollback import all_or_nothing
 from skreg._schedule import Task, fit_all, threads_for
 from skreg._validation import check_takes_alpha, densify, private_random_state
 from skreg.penalties import L2, Penalty, make_penalty
@@ -133,6 +134,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         self.threshold = threshold
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> StabilitySelection:
         """Fit the network on all subsamples and count what it selects.
 

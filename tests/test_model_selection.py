@@ -609,3 +609,20 @@ class TestDask:
         assert killed, "no worker was killed: the test showed nothing"
         assert killed[0] in pids
         assert_same_search(stacked, plain)
+
+
+def test_a_search_whose_refit_fails_leaves_the_last_one(monkeypatch):
+    search = StackedGridSearchCV(regressor(), {"alpha": [0.01]}, cv=2).fit(X, Y)
+    search.set_params(param_grid={"alpha": [0.1, 1.0]})
+    before, predictions = dict(vars(search)), search.predict(X)
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RegularizedMLPRegressor, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X[:, :3], Y)
+    assert vars(search).keys() == before.keys()
+    assert all(vars(search)[name] is value for name, value in before.items())
+    assert search.best_params_ == {"alpha": 0.01}
+    np.testing.assert_array_equal(search.predict(X), predictions)

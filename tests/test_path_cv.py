@@ -689,3 +689,21 @@ def test_an_interrupt_is_raised_and_leaves_the_estimator_as_it_was(where, monkey
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert vars(model) == was
+
+
+def test_a_fit_that_fails_leaves_the_last_one(monkeypatch):
+    X, y = linear_data()
+    model = RegularizedMLPRegressorCV(**FAST).fit(X, y)
+    before, predictions = dict(vars(model)), model.predict(X)
+
+    def publish(self):
+        # As late as can be.
+        model.alpha_, model.n_features_in_ = 1.0, 3
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RegularizedMLPRegressor, "_publish", publish)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:, :3], y)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+    np.testing.assert_array_equal(model.predict(X), predictions)

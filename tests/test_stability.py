@@ -248,3 +248,14 @@ def test_a_failing_fit_is_not_hidden():
     network = clone(LASSO).set_params(penalty=GroupLasso(0.1, groups=[[0, 99]]))
     with pytest.raises(ValueError, match="index 99, but X has 20 features"):
         StabilitySelection(network.set_params(alpha=1e-4), n_subsamples=4).fit(X, Y)
+
+
+def test_a_fit_that_fails_leaves_the_last_one():
+    selection = StabilitySelection(clone(LASSO), n_subsamples=4, random_state=0).fit(X, Y)
+    before = dict(vars(selection))
+    selection.estimator.set_params(loss="poisson")
+    with pytest.raises(ValueError, match="poisson"):
+        selection.fit(pd.DataFrame(X[:, :3], columns=["a", "b", "c"]), Y)
+    assert vars(selection).keys() == before.keys()
+    assert all(vars(selection)[name] is value for name, value in before.items())
+    assert selection.transform(X).shape[0] == 121
