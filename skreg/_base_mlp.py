@@ -87,7 +87,7 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         check_hidden_layer_sizes(self.hidden_layer_sizes)
         super()._check_combinations(incremental)
         first = incremental and not self.__sklearn_is_fitted__()
-        if first and adapts(penalty := self._plain_penalty()):
+        if first and adapts(self._plain_penalty()):
             raise ValueError(
                 f"{self.penalty} takes its strengths from a pilot fit on all data, which "
                 f"partial_fit does not see. Call fit first, or set adaptive=False."
