@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skreg._floor import floor_of
+from skreg._floor import Floor
 from skreg._group_penalties import GroupPenalty
 from skreg._groups import GroupView
-from skreg._penalized_optimizer import new_count, reader
+from skreg._penalized_optimizer import reader
 from skreg._prox import as_scalar
 
 __all__ = ["GroupStep"]
@@ -35,6 +35,7 @@ class GroupStep:
     betas : tuple of float
     eps : float
     penalty : GroupPenalty
+    floor : Floor
     capturable : bool, default=False
         Whether a CUDA graph may record the step.
     """
@@ -48,6 +49,7 @@ class GroupStep:
         betas: tuple[float, float],
         eps: float,
         penalty: GroupPenalty,
+        floor: Floor,
         capturable: bool = False,
     ) -> None:
         layout = penalty.layout(parameter)
@@ -55,10 +57,6 @@ class GroupStep:
         self._weights = GroupView(layout, parameter.detach())
         self._gradients = GroupView(layout, parameter.grad)
         roots = layout.root_sizes(parameter)
-        if not state:
-            state["step"] = new_count(parameter, capturable=capturable)
-            state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
-            state["exp_avg_sq"] = roots.new_zeros(len(self._weights.layers[0]), len(roots))
         self._count = state["step"]
         self._read_count = reader(self._count, capturable=capturable)
         self._mean, self._square = state["exp_avg"], state["exp_avg_sq"]
@@ -67,9 +65,7 @@ class GroupStep:
         self._lr = lr.reshape(-1, 1) if isinstance(lr, Tensor) and lr.ndim else lr
         self._prox = penalty.plan_prox(self._weights)
         self._inverse_roots = roots.reciprocal()
-        sizes = roots.square()
-        self._share, self._base = floor_of(penalty, self._square)
-        self._share_of_group = (sizes / sizes.sum()).unsqueeze(1)
+        self._floor = floor
         self._step, self._moves = torch.empty_like(self._square), torch.empty_like(self._square)
         self._one = torch.ones(())
 
@@ -77,8 +73,7 @@ class GroupStep:
         """Take the step; the gradient is left as it is."""
         beta_1, beta_2 = self._betas
         squares = self._gradients.norms().mul_(self._inverse_roots).square_()
-        mean = squares @ self._share_of_group
-        squares.add_(torch.addcmul(self._base, self._share, mean))
+        self._floor.add_to(squares)
         self._square.lerp_(squares, 1 - beta_2)
         self._mean.lerp_(self._gradients.tensor, 1 - beta_1)
         self._count.add_(self._one)

@@ -41,7 +41,7 @@ def as_stack(parameter: Tensor) -> Tensor:
     """
     if parameter.ndim > 1:
         parameter = parameter.transpose(0, 1)
-    return parameter.unsqueeze(0)
+    return parameter.unsqueeze(0) if parameter.ndim else parameter.reshape(1, 1)
 
 
 class AutogradPasses:
@@ -156,6 +156,9 @@ class ModuleNet(RegularizedNet):
         self._check_shapes(by_name)
         for name, group in zip(self._trained(), self.optimizer_.param_groups, strict=True):
             self.optimizer_.set_penalty(group, by_name.get(name))
+
+    def trains_what_it_is(self) -> bool:
+        return not (self.module_.draws() or self.module_.mixes_rows())
 
     def penalty_values(self) -> Tensor:
         trained = self._trained()

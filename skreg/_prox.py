@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softshrink
 
 
 def soft_threshold(
@@ -139,10 +138,9 @@ def elastic_net_prox_in_metric_(
     tensor([-2.5000,  0.0000,  0.0000])
     """
     point.mul_(metric)
-    if isinstance(l1, Tensor):
-        point.sub_(torch.clamp(point, -l1, l1, out=scratch))
-    elif l1 > 0:
-        softshrink(point, l1, out=point)  # type: ignore[call-arg]
+    if isinstance(l1, Tensor) or l1 > 0:
+        limit: Any = l1
+        point.sub_(torch.clamp(point, -limit, limit, out=scratch))
     if isinstance(l2, Tensor) or l2 > 0:
         metric.add_(l2)
     point.div_(metric)

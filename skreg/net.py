@@ -281,8 +281,9 @@ class RegularizedNet(Loop, SkorchSide):
         tol = float(self.progress.tol[0])
         if not self.converged_.all():
             return float(self.optimality_residual(data)[0]), tol
-        if isinstance(self.optimizer_, FISTA) or self.validates_:
-            # Within the tolerance, or the best on the rows held out.
+        is_sought = isinstance(self.optimizer_, FISTA) or self.validates_
+        if is_sought or not self.trains_what_it_is():
+            # Within the tolerance, the best on the rows held out, or of another loss.
             return 0.0, np.inf
         raw, target = self.raw_outputs(data).cpu(), data.y
         assert target is not None
@@ -291,6 +292,10 @@ class RegularizedNet(Loop, SkorchSide):
         if data.sample_weight is not None:
             squares = squares * data.sample_weight
         return float(self.optimality_residual(data)[0]), max(tol, squares.mean().sqrt().item())
+
+    def trains_what_it_is(self) -> bool:
+        """Whether the loss in training is that of the network as it predicts."""
+        return not self.module_.dropout
 
     def penalty_values(self) -> Tensor:
         """Return the penalty of each member at the current weights, shape (n_members,)."""

@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skreg._floor import floor_of, plan_sum_of_squares
+from skreg._floor import Floor, SumOfSquares
 from skreg._group_penalties import GroupPenalty
 from skreg._group_step import GroupStep
 from skreg._optimality import optimality_residual
@@ -210,10 +210,10 @@ class ProximalAdam(PenalizedOptimizer):
     Notes
     -----
     Where a penalty enters by its prox, what the second moment averages is not g² but
-    :math:`g^2 + 0.1^2\,\overline{g^2} + (0.01\,α)^2`, with the mean over the tensor (over
-    each member of a stack; for a group penalty g² is the group's mean). So a weight without a
-    gradient has a bounded step too: at most lr/(0.01·alpha), and at most 10·lr over the root
-    mean square of the tensor's gradients. However small its own gradients are, L1
+    :math:`g^2 + 0.1^2\,\overline{g^2} + (0.01\,α)^2`, with the mean over all weights that have
+    a penalty (of each member of a stack; for a group penalty g² is the group's mean). So a
+    weight without a gradient has a bounded step too: at most lr/(0.01·alpha), and at most 10·lr
+    over the root mean square of the gradients. However small its own gradients are, L1
     moves a weight by at most 100·lr in a step and L2 divides it by at most 1 + 100·lr.
     Where the steps come to rest does not depend on it, and without a penalty, or with an
     alpha of 0, it is Adam.
@@ -234,7 +234,7 @@ class ProximalAdam(PenalizedOptimizer):
     >>> weight.sum().backward()
     >>> optimizer.step()
     >>> weight
-    tensor([0.0000, 0.8010], requires_grad=True)
+    tensor([0.0000, 0.8076], requires_grad=True)
     """
 
     def __init__(
@@ -263,8 +263,38 @@ class ProximalAdam(PenalizedOptimizer):
     def plan_steps(self) -> Callable[[], None]:
         every_move = self._moves()
         moves = [move for move in every_move if not _steps_by_group(move[1])]
+        measure = self._plan_floors([move for move in every_move if is_proximal(move[1])])
         by_group = [self._group_step(*move) for move in every_move if _steps_by_group(move[1])]
-        return _one_after_the_other([self._plan_moves(moves), *by_group])
+        return _one_after_the_other([*measure, self._plan_moves(moves), *by_group])
+
+    def _plan_floors(self, penalized: list[Move]) -> list[Callable[[], None]]:
+        """Make the floors of penalized parameters; return what measures their gradients."""
+        stacked = any(_is_stack(group) for _, group in penalized)
+        by_device: dict[torch.device, list[Move]] = {}
+        for move in penalized:
+            by_device.setdefault(move[0].device, []).append(move)
+        self._floors: dict[Tensor, Floor] = {}
+        measures: list[Callable[[], None]] = []
+        for moves in by_device.values():
+            gradients: list[Any] = [parameter.grad for parameter, _ in moves]
+            squares = SumOfSquares(gradients, stacked=stacked)
+            floors = [self._make_floor(*move, squares) for move in moves]
+            measures.append(partial(_measure_where_due, squares, floors))
+        return measures
+
+    def _make_floor(
+        self, parameter: Tensor, group: dict[str, Any], squares: SumOfSquares
+    ) -> Floor:
+        state = self._state_of(parameter, group)
+        floor = self._floors[parameter] = Floor(
+            group["penalty"],
+            squares,
+            state["step"],
+            beta_2=group["betas"][1],
+            like=state["exp_avg_sq"],
+            capturable=group["capturable"],
+        )
+        return floor
 
     def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
         if moves and moves[0][1]["capturable"] and moves[0][1] is not moves[-1][1]:
@@ -277,12 +307,17 @@ class ProximalAdam(PenalizedOptimizer):
         group = moves[0][1]
         states = [self._state_of(*move) for move in moves]
         # The call decays what is added to the second moment before it.
-        floors = [self._plan_floor(*m, decayed=True) for m in moves if is_proximal(m[1])]
+        beta1, beta2 = group["betas"]
+        factor = (1 - beta2) / beta2 if beta2 else 0.0
+        floors = [
+            partial(self._floors[parameter].add_to, self.state[parameter]["exp_avg_sq"], factor)
+            for parameter, own in moves
+            if is_proximal(own)
+        ]
         counts = [state["step"] for state in states]
         parameters, gradients = [p for p, _ in moves], [p.grad for p, _ in moves]
         moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
         lists: tuple[list, ...] = (parameters, gradients, *moments, [], counts)
-        beta1, beta2 = group["betas"]
         settings = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
         settings |= {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
         move_all = partial(_FUSED_ADAM, **settings)
@@ -294,10 +329,10 @@ class ProximalAdam(PenalizedOptimizer):
         def take_step() -> None:
             if adds_to_gradient:
                 gradients[:] = [self._gradient(*move) for move in moves]
-            for count in counts:
-                count.add_(_ONE)
             for add_floor in floors:
                 add_floor()
+            for count in counts:
+                count.add_(_ONE)
             move_all(*lists)
             for proximal_step in proximal:
                 proximal_step()
@@ -308,13 +343,13 @@ class ProximalAdam(PenalizedOptimizer):
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> None:
         state = self._state_of(parameter, group)
-        count = state["step"].add_(_ONE)
         beta_1, beta_2 = group["betas"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(gradient, 1 - beta_1)
         square.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
         if is_proximal(group):
-            self._plan_floor(parameter, group)()
+            self._floors[parameter].add_to(square, 1 - beta_2)
+        count = state["step"].add_(_ONE)
         metric, scale = self._plan_metric(parameter, group)()
         correction = 1 - beta_1 ** reader(count, capturable=group["capturable"])()
         parameter.sub_(torch.div(mean, metric, out=metric).mul_(scale / correction))
@@ -323,26 +358,12 @@ class ProximalAdam(PenalizedOptimizer):
         state = self.state[parameter]
         if not state:
             state["step"] = new_count(parameter, capturable=group["capturable"])
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
+            state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+            if _steps_by_group(group):
+                layout = group["penalty"].layout(parameter)
+                state["exp_avg_sq"] = layout.mean_squares(state["exp_avg"])
         return state
-
-    def _plan_floor(
-        self, parameter: Tensor, group: dict[str, Any], *, decayed: bool = False
-    ) -> Callable[[], object]:
-        """Return what adds the floor to the second moment, after its update.
-
-        Or before it, where that is `decayed` by it.
-        """
-        beta_2 = group["betas"][1]
-        factor = (1 - beta_2) / beta_2 if decayed else 1 - beta_2
-        square, gradient = self.state[parameter]["exp_avg_sq"], parameter.grad
-        assert gradient is not None
-        share, base = (factor * part for part in floor_of(group["penalty"], square))
-        stacked = _is_stack(group)
-        share = share / (gradient[0] if stacked else gradient).numel()
-        add_up = plan_sum_of_squares(gradient, stacked=stacked)
-        return lambda: square.add_(torch.addcmul(base, share, add_up()))
 
     def _group_step(self, parameter: Tensor, group: dict[str, Any]) -> GroupStep:
         """A gradient and a proximal step with one size for each group of weights.
@@ -356,6 +377,7 @@ class ProximalAdam(PenalizedOptimizer):
             betas=group["betas"],
             eps=group["eps"],
             penalty=group["penalty"],
+            floor=self._floors[parameter],
             capturable=group["capturable"],
         )
 
@@ -404,6 +426,13 @@ class ProximalAdam(PenalizedOptimizer):
             return metric, lr * correction
 
         return measure
+
+
+def _measure_where_due(squares: SumOfSquares, floors: list[Floor]) -> None:
+    for floor in floors:
+        if floor.is_due():
+            squares.measure()
+            return
 
 
 def _is_stack(group: dict[str, Any]) -> bool:

@@ -71,18 +71,20 @@ class TestOneStep:
             assert (after.abs() >= start.abs() / (1 + 100 * LR) * (1 - 1e-9)).all()
 
     @pytest.mark.parametrize("penalty", [L1(0.3), L2(0.3), GroupLasso(0.3)])
-    @pytest.mark.parametrize("beta_2", [0.999, 0.5, 0.0])
+    @pytest.mark.parametrize("beta_2", [0.999, 0.99, 0.5, 0.0])
     def test_the_second_moment_is_what_the_docs_say(self, penalty, beta_2):
-        gradients = [torch.randn(1, 4, 3, dtype=torch.float64) for _ in range(5)]
+        gradients = [torch.randn(1, 4, 3, dtype=torch.float64) for _ in range(11)]
         _, optimizer = take_steps(
             penalty, torch.ones(1, 4, 3).double(), gradients, betas=(0.9, beta_2)
         )
         expected = 0.0
-        for gradient in gradients:
+        for number, gradient in enumerate(gradients):
             squares = gradient.square()
             if isinstance(penalty, GroupPenalty):
                 squares = squares.mean(2)
             floor = 0.1**2 * gradient.square().mean() + (0.01 * 0.3) ** 2
+            if beta_2 == 0.999:
+                floor = 8 * floor if number in (0, 8) else 0.0
             expected = beta_2 * expected + (1 - beta_2) * (squares + floor)
         (state,) = optimizer.state.values()
         torch.testing.assert_close(state["exp_avg_sq"], expected, rtol=1e-12, atol=0)
@@ -106,6 +108,27 @@ class TestOneStep:
         for member in range(3):
             alone = train(slice(member, member + 1))
             torch.testing.assert_close(together[member], alone[0], rtol=1e-12, atol=1e-15)
+
+    @pytest.mark.parametrize("kinds", [(L1, L2), (L1, GroupLasso), (GroupLasso, GroupLasso)])
+    def test_the_mean_is_over_all_weights_with_a_penalty(self, kinds):
+        shapes = [(1, 4, 3), (1, 2, 2), (5,)]
+        weights = [torch.ones(shape, dtype=torch.float64) for shape in shapes]
+        for weight, size in zip(weights, (1.0, 100.0, 1e6), strict=True):
+            weight.grad = size * torch.randn(weight.shape, dtype=torch.float64)
+        groups = [
+            {"params": [weight], "penalty": kind(0.3)}
+            for weight, kind in zip(weights, kinds, strict=False)
+        ]
+        optimizer = ProximalAdam([*groups, {"params": weights[2:]}])
+        optimizer.step()
+        mean = torch.cat([w.grad.flatten() for w in weights[:2]]).square().mean()
+        for weight, kind in zip(weights, kinds, strict=False):
+            squares = weight.grad.square()
+            squares = squares.mean(2) if kind is GroupLasso else squares
+            expected = 1e-3 * (squares + 8 * (0.1**2 * mean + (0.01 * 0.3) ** 2))
+            torch.testing.assert_close(optimizer.state[weight]["exp_avg_sq"], expected)
+        plain = optimizer.state[weights[2]]["exp_avg_sq"]
+        torch.testing.assert_close(plain, 1e-3 * weights[2].grad.square())
 
     def test_with_an_alpha_of_zero_it_is_adam(self):
         gradients = [torch.randn(2, 5) for _ in range(20)]

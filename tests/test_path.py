@@ -276,11 +276,22 @@ class OfItsOwn(L1):
         return super()._strengths(weight) * self._along_members("gamma", weight)
 
 
+class OfAnotherName(L1):
+    """The same with a name that is the user's alone."""
+
+    def __init__(self, alpha=None, share=0.5, adaptive=False):
+        super().__init__(alpha, adaptive)
+        self.share = share
+
+    def _strengths(self, weight):
+        return super()._strengths(weight) * self.share
+
+
 def test_a_parameter_of_a_users_penalty_is_left_alone():
     X, y = kinked_data(40, 30)
     path, plain = (
-        regularization_path(net(max_iter=20, penalty=kind), X, y, alphas=alphas)
-        for kind, alphas in ((OfItsOwn(), [0.02, 0.2]), ("l1", [0.01, 0.1]))
+        regularization_path(net(max_iter=20, penalty=penalty), X, y, alphas=[0.02, 0.2])
+        for penalty in (OfItsOwn(), OfAnotherName())
     )
     assert path.estimator_at(1).penalty.gamma == 0.5
     np.testing.assert_allclose(path.penalty, plain.penalty, rtol=1e-6)
