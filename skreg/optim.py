@@ -210,9 +210,9 @@ class ProximalAdam(PenalizedOptimizer):
     Notes
     -----
     Where a penalty enters by its prox, what the second moment averages is not g² but
-    :math:`g^2 + 0.1^2\,\overline{g^2} + (0.01\,α)^2`, with the mean over all weights that have
+    :math:`g^2 + 0.05^2\,\overline{g^2} + (0.01\,α)^2`, with the mean over all weights that have
     a penalty (of each member of a stack; for a group penalty g² is the group's mean). So a
-    weight without a gradient has a bounded step too: at most lr/(0.01·alpha), and at most 10·lr
+    weight without a gradient has a bounded step too: at most lr/(0.01·alpha), and at most 20·lr
     over the root mean square of the gradients. However small its own gradients are, L1
     moves a weight by at most 100·lr in a step and L2 divides it by at most 1 + 100·lr.
     Where the steps come to rest does not depend on it, and without a penalty, or with an
@@ -234,7 +234,7 @@ class ProximalAdam(PenalizedOptimizer):
     >>> weight.sum().backward()
     >>> optimizer.step()
     >>> weight
-    tensor([0.0000, 0.8076], requires_grad=True)
+    tensor([0.0000, 0.8020], requires_grad=True)
     """
 
     def __init__(
