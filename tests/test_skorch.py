@@ -477,7 +477,8 @@ def test_all_may_be_frozen_and_one_layer(estimator, own, y):
     assert moved(frozen) == set()
     if "module" in own:
         model = make(estimator, own, callbacks=[Freezer("0.*")], penalty="l1").fit(X, y)
-        start = make(estimator, own, max_iter=1, learning_rate_init=1e-12).fit(X, y)
+        untouched = {"penalty": None, "max_iter": 1, "learning_rate_init": 1e-12}
+        start = make(estimator, own, **untouched).fit(X, y)
         assert_allclose(model.module_[0].weight.detach(), start.module_[0].weight.detach())
         assert moved(model) == {"weight", "bias"}
         assert model.penalized_parameters_ == ["0.weight", "2.weight"]
