@@ -72,20 +72,20 @@ class SkorchSide(NeuralNet):
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Not here: rows, targets and weights are the estimator's business."""
-        raise NotImplementedError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit"))
+        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit"))
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
         """Not here: rows, targets and weights are the estimator's business."""
-        raise NotImplementedError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "partial_fit"))
+        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "partial_fit"))
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
         """Not here: rows, targets and weights are the estimator's business."""
-        raise NotImplementedError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit_loop"))
+        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit_loop"))
 
     def score(self, X: Any, y: Any) -> float:
         """Score as the estimator does, for callbacks during training."""
         if self.speaks is None:
-            raise NotImplementedError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "score"))
+            raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "score"))
         return self.speaks[2](y, self.predict(X), None)
 
     # ------------------------------------------------------------------ callbacks
