@@ -148,7 +148,9 @@ class Floor:
         capturable: bool,
     ) -> None:
         self._period, self._count, self._capturable = period_of(beta_2), count, capturable
-        share, base = (self._period * part for part in floor_of(penalty, like))
+        # With what is forgotten of it until the next time.
+        weight = self._period / beta_2 ** (self._period - 1)
+        share, base = (weight * part for part in floor_of(penalty, like))
         self._share, self._base = share / squares.count, base
         self._total = along_members(squares.value, like)
 

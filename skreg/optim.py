@@ -234,7 +234,7 @@ class ProximalAdam(PenalizedOptimizer):
     >>> weight.sum().backward()
     >>> optimizer.step()
     >>> weight
-    tensor([0.0000, 0.8020], requires_grad=True)
+    tensor([0.0000, 0.8021], requires_grad=True)
     """
 
     def __init__(

@@ -264,7 +264,9 @@ class TestAdamByGroup:
             squares = slope.square().mean(2, keepdim=True)
             floor = OF_GRADIENT**2 * squares.mean(1, keepdim=True)
             floor = floor + (OF_ALPHA * alphas.double().reshape(2, 1, 1)).square()
-            square = 0.999 * square + 0.001 * (squares + (8 * floor if t % 8 == 1 else 0.0))
+            square = 0.999 * square + 0.001 * (
+                squares + (8 / 0.999**7 * floor if t % 8 == 1 else 0.0)
+            )
             step = rates.double().reshape(2, 1, 1) / ((square / (1 - 0.999**t)).sqrt() + 1e-8)
             by_hand = by_hand - step * mean / (1 - 0.9**t)
             threshold = step * alphas.double().reshape(2, 1, 1) * 2**0.5
