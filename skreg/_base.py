@@ -194,8 +194,8 @@ class BaseRegularizedNetwork(
     def _drop_empty_inputs(self, module: Any, X: Any) -> None:
         """Zero the weights of columns that are 0 in all rows, where the network has such.
 
-        The loss does not depend on them, so that under a penalty 0 is where they belong. No
-        gradient leads there, and one that is flat for large weights does not either.
+        The loss does not depend on them, so that under a penalty 0 is where they belong. They
+        have no gradient that leads there, and a penalty that is flat for large weights does not.
         """
 
     def _begin_anew(self) -> None:
