@@ -195,7 +195,7 @@ class BaseRegularizedNetwork(
         """Zero the weights of columns that are 0 in all rows, where the network has such.
 
         The loss does not depend on them, so that under a penalty 0 is where they belong. They
-        have no gradient that leads there, and a penalty that is flat for large weights does not.
+        have no gradient that leads there, nor has a penalty that is flat for large weights.
         """
 
     def _begin_anew(self) -> None:

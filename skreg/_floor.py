@@ -15,8 +15,8 @@ did without it. No √v̂ is below a twentieth of the root mean square of the gr
 step lr/(0.01·alpha) does: L1 by 100·lr, L2 to no less than 1/(1 + 100·lr) of what it was.
 At rest the gradient of a weight that L1 keeps is alpha, beside which the floor is small.
 
-Where the average has a long memory it is added in every eighth step alone, the first among them,
-and eightfold: the mean of g² is that of the gradients of these steps.
+Where the average has a long memory it is added in every eighth step alone, the first among
+them, and eightfold: the mean of g² is that of the gradients of these steps.
 
 ``benchmarks/floor.py`` prints what other shares do: with less of the gradients, rows of an
 embedding that no batch held lose more than ten times what ``torch.optim.Adam`` takes from
