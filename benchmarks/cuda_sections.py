@@ -35,14 +35,15 @@ from skreg import (
     RegularizedMLPRegressorCV,
     RegularizedNetRegressor,
     StackedGridSearchCV,
-    _cuda_graph,
 )
-from skreg._backprop import Backprop
-from skreg._cuda_graph import GraphedSteps
-from skreg._layers import Pass
-from skreg._loop import Loop
+from skreg.modules.backprop import Backprop
+from skreg.modules.layers import Pass
 from skreg.optim import ProximalAdam
-from skreg.penalties import L1, PENALTIES
+from skreg.penalties import L1
+from skreg.penalties.by_name import PENALTIES
+from skreg.training import cuda_graph as _cuda_graph
+from skreg.training.cuda_graph import GraphedSteps
+from skreg.training.loop import Loop
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_CUDA = "no CUDA device"
@@ -135,7 +136,8 @@ class _Reports:
 
 def run_tests(section):
     """The tests of CUDA, by pytest."""
-    files = [str(ROOT / "tests" / f"test_{name}.py") for name in ("cuda", "cuda_graph")]
+    names = ("whole/test_cuda.py", "training/test_cuda_graph.py")
+    files = [str(ROOT / "tests" / name) for name in names]
     chosen = files
     if not section.has_cuda():
         print(f"{NO_CUDA}: the tests of what a CPU does in its place alone")

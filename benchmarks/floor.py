@@ -1,8 +1,8 @@
 """What the floor of Adam's second moment takes and gives, for several sizes of it.
 
-The floor (``skreg/_floor.py``) adds shares of the mean squared gradient and of alpha² to what
-Adam averages. With little of it a proximal step wipes what has had no gradient yet; with much
-of it a penalty that selects moves too slowly to select.
+The floor (``skreg/optim/floor.py``) adds shares of the mean squared gradient and of alpha² to
+what Adam averages. With little of it a proximal step wipes what has had no gradient yet; with
+much of it a penalty that selects moves too slowly to select.
 
 - embedding: what rows of an ``nn.Embedding`` that no batch holds lose in an epoch under L2 of
   the default strength, as a multiple of what they lose under ``torch.optim.Adam`` with that
@@ -29,7 +29,7 @@ from paths import Curve, load
 from saving import report
 from torch import nn
 
-import skreg._floor as floor
+import skreg.optim.floor as floor
 from skreg import (
     RegularizedMLPClassifier,
     RegularizedMLPRegressor,

@@ -27,7 +27,7 @@ from sklearn.neural_network import MLPRegressor
 from skorch import NeuralNetRegressor
 from torch import nn
 
-import skreg._schedule
+import skreg.estimators.many
 from skreg import RegularizedMLPRegressor, StackedGridSearchCV
 
 N_FOLDS = 5
@@ -176,8 +176,8 @@ def measure_memory():
     torch.set_num_threads(1)
     X, y = make_data(2000, 500)
     search_skreg(X[:100], y[:100], 8, 50, 1, [0.1])  # imports and first allocations
-    skreg._schedule._BYTES_OF_WEIGHTS = 2**40  # all in one chunk
-    skreg._schedule._BYTES_OF_ACTIVATIONS = 2**40
+    skreg.estimators.many._BYTES_OF_WEIGHTS = 2**40  # all in one chunk
+    skreg.estimators.many._BYTES_OF_ACTIVATIONS = 2**40
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     search_skreg(X, y, 256, 200, 2, np.logspace(-4, 0, 10))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before

@@ -16,11 +16,7 @@ from sklearn.datasets import load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from skreg import (
-    RegularizedMLPClassifier,
-    RegularizedMLPClassifierCV,
-    regularization_path,
-)
+from skreg import RegularizedMLPClassifier, RegularizedMLPClassifierCV, regularization_path
 from skreg.plotting import RegularizationPathDisplay
 
 data = load_wine()

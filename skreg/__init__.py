@@ -9,15 +9,15 @@
 array([False, False,  True,  True])
 """
 
-from skreg._classifier import RegularizedMLPClassifier
-from skreg._mlp_cv import RegularizedMLPClassifierCV, RegularizedMLPRegressorCV
-from skreg._net_classifier import RegularizedNetClassifier
-from skreg._net_regressor import RegularizedNetRegressor
-from skreg._onnx import to_onnx
-from skreg._regressor import RegularizedMLPRegressor
 from skreg._version import __version__
+from skreg.estimators.mlp_classifier import RegularizedMLPClassifier
+from skreg.estimators.mlp_regressor import RegularizedMLPRegressor
+from skreg.estimators.module_classifier import RegularizedNetClassifier
+from skreg.estimators.module_regressor import RegularizedNetRegressor
+from skreg.estimators.onnx import to_onnx
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 from skreg.path import RegularizationPath, regularization_path
+from skreg.path.mlp_cv import RegularizedMLPClassifierCV, RegularizedMLPRegressorCV
 from skreg.stability import StabilitySelection
 
 __all__ = [

@@ -6,7 +6,7 @@ hidden layer these are the losses of scikit-learn's linear models, so that the c
 agree: ½(y − f)² is ``Ridge``'s and ``Lasso``'s, the log-loss ``LogisticRegression``'s.
 
 Everything here is per sample, unweighted and summed over outputs. Sample weights and the
-mean over samples belong to the caller (:mod:`skreg.net`). Tensors come as a stack: raw
+mean over samples belong to the caller (:mod:`skreg.training.net`). Tensors come as a stack: raw
 outputs of shape (n_members, n_samples, n_outputs), targets without the leading axis when
 all members share them.
 

@@ -35,11 +35,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skreg._base_mlp import BaseRegularizedMLP
-from skreg._rollback import all_or_nothing
-from skreg._schedule import Task, fit_all, threads_for
-from skreg._validation import check_takes_alpha, densify, private_random_state
-from skreg.penalties import L2, Penalty, make_penalty
+from skreg.estimators.checks import check_takes_alpha, densify, private_random_state
+from skreg.estimators.many import Task, fit_all, threads_for
+from skreg.estimators.mlp import BaseRegularizedMLP
+from skreg.estimators.rollback import all_or_nothing
+from skreg.penalties import L2, Penalty
+from skreg.penalties.by_name import make_penalty
 
 __all__ = ["StabilitySelection"]
 

@@ -182,7 +182,7 @@ def _written(func, args, kwargs):
 
 
 class PretendRecorder:
-    """In the place of :class:`skreg._cuda_graph.CudaRecorder`."""
+    """In the place of :class:`skreg.training.cuda_graph.CudaRecorder`."""
 
     n_recorded = n_replayed = n_failed = 0
 
@@ -252,8 +252,8 @@ def pretend_cuda(monkeypatch, *, n_eager=2):
     # A tensor that wraps another cannot be made in inference mode.
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**33, 2**33))
-    monkeypatch.setattr("skreg._cuda_graph.CudaRecorder", PretendRecorder)
-    monkeypatch.setattr("skreg._cuda_graph.GraphedSteps.n_eager", n_eager)
+    monkeypatch.setattr("skreg.training.cuda_graph.CudaRecorder", PretendRecorder)
+    monkeypatch.setattr("skreg.training.cuda_graph.GraphedSteps.n_eager", n_eager)
     for name in ("n_recorded", "n_replayed", "n_failed"):
         monkeypatch.setattr(PretendRecorder, name, 0)
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()

@@ -4,7 +4,8 @@
 
 The file is read from the installed scikit-learn, and only its import is changed. What comes
 out is printed by test, and compared with what is expected: all pass but those in `DIFFERENT`,
-each with the deliberate difference behind it. `tests/test_sklearn_test_mlp.py` asserts it.
+each with the deliberate difference behind it. `tests/whole/test_sklearn_test_mlp.py` asserts
+it.
 """
 
 import sys

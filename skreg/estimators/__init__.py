@@ -1,0 +1,1 @@
+"""scikit-learn's side: estimators around the nets."""

@@ -1,0 +1,546 @@
+"""What the estimators share: from checked arrays to a trained net and back.
+
+`fit` checks its input as scikit-learn does, turns it into tensors on the device, hands them
+to the net and publishes what came of it. Nothing global is touched: initial weights, splits
+and the order of the rows all come from a generator of the estimator's own.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from operator import add
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._tags import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from skreg.estimators.callbacks import CallbackSupportMixin, fit_tasks
+from skreg.estimators.checks import (
+    STOCHASTIC_SOLVERS,
+    check_finite,
+    check_weights,
+    densify,
+    drop_weightless,
+    private_random_state,
+    resolve_device,
+)
+from skreg.estimators.fitted import FittedNetwork
+from skreg.estimators.hold_out import HoldOutMixin
+from skreg.estimators.resume import RESUME_CONSTRAINTS, FitKeeper
+from skreg.losses import Loss
+from skreg.optim import ProximalAdam, ProximalSGD
+from skreg.optim.base import PENALTY_METHODS
+from skreg.optim.fista import FISTA
+from skreg.penalties import L2, Penalty
+from skreg.penalties.by_name import PENALTIES, make_penalty
+from skreg.training.data import FitJob, Shuffler, TensorData
+from skreg.training.net import RegularizedNet
+from skreg.training.progress import Progress
+from skreg.training.runtime import ENDED_NOT_FINITE, threads_worth, warn_caller
+
+_CURVES = ("data_loss_curve_", "penalty_curve_", "loss_curve_")
+
+
+class BaseRegularizedNetwork(
+    HoldOutMixin, FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
+):
+    """Parameters, fitting and fitted attributes of all estimators, whatever the network."""
+
+    _parameter_constraints: dict = {
+        "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "penalty_method": [StrOptions(set(PENALTY_METHODS))],
+        "solver": [StrOptions({*STOCHASTIC_SOLVERS, "fista"})],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "penalize_bias": ["boolean"],
+        "device": [str],
+        **RESUME_CONSTRAINTS,
+        "callbacks": [list, None],
+        "verbose": ["verbose"],
+    }
+
+    #: Whether this is the pilot of another fit.
+    _is_pilot = False
+    #: Whether several fits of one architecture can be trained as one (see `_stack`).
+    _joinable = False
+    #: Whether a row may have more axes than one.
+    _allow_nd = False
+
+    _dtype: np.dtype
+    _random_state: np.random.RandomState
+    data_loss_curve_: list[float]
+    penalty_curve_: list[float]
+    loss_curve_: list[float]
+
+    @abstractmethod
+    def __init__(
+        self,
+        *,
+        penalty: Any,
+        alpha: float,
+        l1_ratio: float,
+        penalty_method: str,
+        solver: str,
+        batch_size: int | str,
+        learning_rate: str,
+        learning_rate_init: float,
+        power_t: float,
+        max_iter: int,
+        shuffle: bool,
+        random_state: int | np.random.RandomState | None,
+        tol: float,
+        n_iter_no_change: float,
+        early_stopping: bool,
+        validation_fraction: float,
+        warm_start: bool,
+        momentum: float,
+        nesterovs_momentum: bool,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        max_fun: int,
+        penalize_bias: bool,
+        device: str,
+        checkpoint: str | os.PathLike | None,
+        checkpoint_interval: float,
+        resume: bool,
+        callbacks: list | None,
+        verbose: bool | int,
+    ) -> None:
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.penalty_method = penalty_method
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.max_fun = max_fun
+        self.penalize_bias = penalize_bias
+        self.device = device
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.resume = resume
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ of each network
+
+    @abstractmethod
+    def _make_module(self, X: Any) -> Any:
+        """A new network for rows like these, `n_outputs_` and `_dtype`."""
+
+    @abstractmethod
+    def _check_same_architecture(self, n_outputs: int) -> None:
+        """Raise ValueError where the fitted network is not the one the parameters ask for."""
+
+    def _net_class(self) -> Callable[..., RegularizedNet]:
+        return RegularizedNet
+
+    def make_pilot(self) -> Any:
+        """Return the unfitted estimator whose weights an adaptive penalty adapts to, if any."""
+        return None
+
+    def _start_elsewhere(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        """Where training does not start from the module's own weights, change them."""
+
+    def _drop_empty_inputs(self, module: Any, X: Any) -> None:
+        """Zero the weights of columns that are 0 in all rows, where the network has such.
+
+        The loss does not depend on them, so that under a penalty 0 is where they belong. They
+        have no gradient that leads there, nor has a penalty that is flat for large weights.
+        """
+
+    def _begin_anew(self) -> None:
+        """Forget what belongs to a network that was fitted before."""
+        self.data_loss_curve_, self.penalty_curve_, self.loss_curve_ = [], [], []
+
+    def _pick_inputs(self, X: Any) -> Any:
+        """The columns of X that the network takes, as it takes them."""
+        return X
+
+    def _pick_inputs_to_train_on(self, X: Any) -> Any:
+        return self._pick_inputs(X)
+
+    # ------------------------------------------------------------------ of each kind
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """The loss that the parameters and the targets ask for."""
+
+    @abstractmethod
+    def _encode_target(self, y: np.ndarray, dtype: np.dtype, *, resume: bool) -> np.ndarray:
+        """Targets as the loss takes them, (n_samples, n_outputs); sets what `predict` needs."""
+
+    @abstractmethod
+    def _count_outputs(self, target: np.ndarray) -> int:
+        """How many raw outputs the network has."""
+
+    @abstractmethod
+    def _decode(self, raw: Tensor) -> np.ndarray:
+        """Predictions, in the shape and type that y came in, for raw outputs of one member."""
+
+    @abstractmethod
+    def _decode_target(self, target: Tensor) -> np.ndarray:
+        """Targets as `_encode_target` gave them, as y was."""
+
+    @abstractmethod
+    def _score_predictions(
+        self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """What `score` computes, from predictions."""
+
+    def _weigh_samples(
+        self, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> np.ndarray | None:
+        return sample_weight
+
+    # ------------------------------------------------------------------ fitting
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+    ) -> BaseRegularizedNetwork:
+        keeper = None if incremental else FitKeeper.of(self)
+        with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
+            job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
+            self.net_.on_epoch, self.net_.keeper = next_task, keeper
+            self.net_.speaks = (self._decode, self._decode_target, self._score_predictions)
+            self._train(job, interruptible=True)
+            self.net_.on_epoch = self.net_.speaks = self.net_.keeper = None
+        return self
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        incremental: bool = False,
+        keeper: FitKeeper | None = None,
+        names: np.ndarray | None = None,
+    ) -> FitJob:
+        """Check everything and make the net, ready to be trained alone or in a stack."""
+        given = X, y, sample_weight
+        resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
+        self._check_combinations(incremental)
+        device = resolve_device(self.device)
+        # Infinities of both signs are an error there, and no warning of numpy's beside it.
+        with np.errstate(invalid="ignore"):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=self._dtype if resume else (np.float64, np.float32),
+                multi_output=True,
+                allow_nd=self._allow_nd,
+                y_numeric=is_regressor(self),
+                reset=not resume,
+            )
+        if names is not None:  # X has lost them on its way
+            self.feature_names_in_ = names
+        if sample_weight is not None:
+            sample_weight = check_weights(sample_weight, X)
+        y = densify(y)
+        target = self._encode_target(y, X.dtype, resume=resume)
+        loss = self._make_loss()
+        loss.check_target(target)
+        sample_weight = self._weigh_samples(y, sample_weight)
+        X, y, target, sample_weight = drop_weightless(X, y, target, sample_weight)
+
+        if not (resume and incremental):
+            self._random_state = private_random_state(self.random_state)
+        if keeper is not None:
+            keeper.seed(self._random_state)
+        if resume:
+            self._check_same_architecture(self._count_outputs(target))
+            X = self._pick_inputs_to_train_on(X)
+        else:
+            self._dtype = X.dtype
+            self.n_outputs_ = self._count_outputs(target)
+            module = self._make_module(X)
+            self._start_elsewhere(module, *given)
+            if not incremental and self.penalty_method == "proximal" and self._plain_penalty():
+                self._drop_empty_inputs(module, X)
+        if resume and incremental:
+            self.net_.move_to(device)
+            self.net_.set_penalty(self._make_penalty())
+            self.net_.batch_size = self._batch_size(X.shape[0])
+            self.net_.shuffle = self.shuffle
+        else:
+            previous = self.net_ if resume else None
+            self.net_ = self._make_net(
+                previous.module_ if previous else module, loss, X.shape[0], device
+            )
+            if previous:
+                self.net_.continue_curves(previous)
+                for name in _CURVES:  # what was read off the last fit stays as it is
+                    setattr(self, name, list(getattr(self, name)))
+            else:
+                self._begin_anew()
+
+        train, valid = self._split(X, y, target, sample_weight)
+        if keeper is not None:
+            keeper.recognize(train, self, resume=resume)
+        return FitJob(train, valid, incremental=incremental)
+
+    def _train(self, job: FitJob, *, interruptible: bool = False) -> None:
+        """Train the net that was prepared, and publish what came of it.
+
+        Where it is `interruptible`, a KeyboardInterrupt leaves the best weights so far, with
+        a warning; elsewhere it is raised.
+        """
+        with threads_worth(self.net_.multiplications(len(job.train))):
+            try:
+                self.net_.train_on(job.train, job.valid, epochs=1 if job.incremental else None)
+            except KeyboardInterrupt:
+                if not (interruptible and self.net_.interrupted_):
+                    raise
+            ending = (0.0, np.inf)
+            if not (job.incremental or self.net_.interrupted_):
+                ending = self.net_.closing_residual(job.train)
+        if self.net_.interrupted_:
+            warn_caller(
+                f"Training was interrupted in epoch {len(self.net_.data_losses_) + 1}; the "
+                f"estimator holds the best weights so far."
+            )
+        self._conclude(*ending)
+
+    def _check_combinations(self, incremental: bool) -> None:
+        """Raise ValueError where two parameters that are fine alone contradict each other."""
+        made: Any = self._plain_penalty()
+        penalties = made.values() if isinstance(made, dict) else [made]
+        all_l2 = all(isinstance(penalty, L2 | None) for penalty in penalties)
+        if self.penalty_method == "decoupled" and not all_l2:
+            raise ValueError(
+                f"penalty_method='decoupled' is weight decay, an L2 penalty only, but "
+                f"penalty={self.penalty!r}. Use penalty='l2' or penalty_method='proximal'."
+            )
+        if self.early_stopping and incremental:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: it sees a part of the data "
+                "at a time. Set early_stopping=False or use fit."
+            )
+        if self.solver == "fista" and self.penalty_method != "proximal":
+            raise ValueError(
+                f"solver='fista' takes proximal steps, but penalty_method="
+                f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
+            )
+
+    def _plain_penalty(self) -> Any:
+        """The penalty that the parameters ask for, knowing nothing of the network."""
+        return make_penalty(self.penalty, self.alpha, self.l1_ratio)
+
+    def _make_penalty(self, module: Any = None) -> Any:
+        """The penalty that the parameters ask for, on the module or else the fitted one."""
+        return self._plain_penalty()
+
+    def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
+        if self.solver == "fista":
+            return FISTA
+        if self.solver == "sgd":
+            return partial(
+                ProximalSGD,
+                lr=self.learning_rate_init,
+                momentum=self.momentum,
+                nesterov=self.nesterovs_momentum,
+                penalty_method=self.penalty_method,
+            )
+        return partial(
+            ProximalAdam,
+            lr=self.learning_rate_init,
+            betas=(self.beta_1, self.beta_2),
+            eps=self.epsilon,
+            penalty_method=self.penalty_method,
+            stacked=self._joinable,
+        )
+
+    def _make_net(self, module: Any, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
+        if self.solver == "fista" and not loss.smooth:
+            raise ValueError(
+                f"solver='fista' needs a smooth loss, and {loss} has kinks. Use "
+                f"loss='huber' or solver='adam'."
+            )
+        fista = self.solver == "fista"
+        progress = Progress(
+            module.n_members,
+            learning_rate_init=self.learning_rate_init,
+            learning_rate=self.learning_rate,
+            power_t=self.power_t,
+            tol=self.tol,
+            # The full-batch solver stops at its optimality residual; with early stopping
+            # patience is what ends the training there too.
+            n_iter_no_change=np.inf
+            if fista and not self.early_stopping
+            else self.n_iter_no_change,
+        )
+        return self._net_class()(
+            module,
+            loss,
+            self._make_optimizer(),
+            penalty=self._make_penalty(module),
+            penalize_bias=self.penalize_bias,
+            progress=progress,
+            shufflers=[Shuffler(self._random_state)],
+            batch_size=self._batch_size(n_samples),
+            shuffle=self.shuffle,
+            max_epochs=self.max_iter,
+            max_fun=self.max_fun if fista else np.iinfo(int).max,
+            callbacks=copy.deepcopy(self.callbacks),
+            verbose=int(self.verbose),
+            device=device,
+        ).initialize()
+
+    def _batch_size(self, n_samples: int) -> int:
+        if self.solver == "fista":
+            return n_samples
+        if isinstance(self.batch_size, str):
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warn_caller(
+                f"batch_size={self.batch_size} is larger than the {n_samples} samples there "
+                f"are to train on, and is clipped to that."
+            )
+        return min(int(self.batch_size), n_samples)
+
+    def _conclude(self, residual: float, allowed: float) -> None:
+        """Publish what came of training that ended this far from optimal."""
+        if np.isnan(residual):
+            raise ValueError(ENDED_NOT_FINITE)
+        if residual > allowed and not self._is_pilot:
+            self._warn_not_optimal(residual, allowed)
+        self._publish()
+
+    def _warn_not_optimal(self, residual: float, allowed: float) -> None:
+        if self.net_.converged_.all():
+            warn_caller(
+                f"Training stopped in epoch {self.net_.n_epochs_}, where the loss no longer "
+                f"improved, but far from the optimum: the optimality residual is "
+                f"{residual:.2g}, and columns of unit size would have at most {allowed:.2g}. "
+                f"Scale the columns of X (StandardScaler).",
+                ConvergenceWarning,
+            )
+            return
+        limit = f"max_iter={self.max_iter} epochs"
+        if self.net_.n_epochs_ < self.max_iter:
+            limit = f"max_fun={self.max_fun} evaluations"
+        faster = "" if self.solver == "fista" else ", raise learning_rate_init"
+        warn_caller(
+            f"Training stopped after {limit} without having converged: the optimality "
+            f"residual is {residual:.2g}, tol={self.tol:.2g}. Increase the limit{faster}, or "
+            f"scale the data.",
+            ConvergenceWarning,
+        )
+
+    # ------------------------------------------------------------------ what came of it
+
+    def _publish(self) -> None:
+        net = self.net_
+        self.n_iter_ = net.n_epochs_
+        self.out_activation_ = net.criterion_.out_activation
+        self.t_ = net.progress.samples_seen
+        n_known = len(self.loss_curve_)
+        self._publish_curves()
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
+        self.validation_scores_: list[float] | None
+        self.best_validation_score_: float | None
+        self.best_loss_: float | None
+        if self.early_stopping:
+            self.validation_scores_ = [float(score[0]) for score in net.scores_]
+            self.best_validation_score_ = float(net.progress.best[0])
+            self.best_loss_ = None
+        else:
+            self.validation_scores_ = None
+            self.best_validation_score_ = None
+            best = self.best_loss_ if n_known else None
+            since = self.loss_curve_ if best is None else [best, *self.loss_curve_[n_known:]]
+            self.best_loss_ = min(since, default=np.nan)
+
+    def _publish_curves(self) -> None:
+        """Add the epochs since the last call to the curves."""
+        first = len(self.loss_curve_)
+        data_losses = [float(loss[0]) for loss in self.net_.data_losses_[first:]]
+        penalties = [float(penalty[0]) for penalty in self.net_.penalties_[first:]]
+        self.data_loss_curve_ += data_losses
+        self.penalty_curve_ += penalties
+        self.loss_curve_ += map(add, data_losses, penalties)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The net has the curves, in fewer bytes.
+        state = super().__getstate__()
+        return {name: [] if name in _CURVES else value for name, value in state.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "loss_" in state:
+            self._publish_curves()
+
+    # ------------------------------------------------------------------ predicting
+
+    def _raw_predict(self, X: Any) -> Tensor:
+        """Raw outputs on the host, shape (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=self._dtype,
+            allow_nd=self._allow_nd,
+            ensure_all_finite=False,
+            reset=False,
+        )
+        check_finite(self, X)
+        # Rows move to the device a batch at a time: predicting on more than the device
+        # holds is no reason to fail.
+        return self.net_.raw_outputs(TensorData(self._pick_inputs(X), None))[0].cpu()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,145 @@
+"""What scikit-learn's checks leave open: sizes, devices, generators, weights of zero.
+
+And warnings that point where a user can do something about them.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+STOCHASTIC_SOLVERS = ("adam", "sgd")
+
+
+# Numbers that take longer to read than a second thread to wake.
+_LONG_TO_READ = 2**20
+
+# The weights of two such layers are more than an index of 64 bits counts.
+_MOST_NEURONS = 2**31
+
+
+def solver_is_stochastic(estimator: Any) -> bool:
+    if estimator.solver not in STOCHASTIC_SOLVERS:
+        raise AttributeError(
+            f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
+            f"needs all data at once. Use solver='adam' or 'sgd'."
+        )
+    return True
+
+
+def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:
+    sizes = tuple(sizes) if np.ndim(sizes) else (sizes,)
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be positive integers, got {sizes}. Use () for a linear "
+            f"model."
+        )
+    if any(int(size) > _MOST_NEURONS for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must not exceed {_MOST_NEURONS} neurons a layer, got {sizes}."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def check_takes_alpha(estimator: Any, caller: str, instead: str) -> None:
+    """Raise TypeError where a network chooses its alpha itself, and cannot be given one."""
+    if "alpha" not in estimator.get_params(deep=False):
+        name = type(estimator).__name__
+        raise TypeError(
+            f"{caller} sets the alpha of a network, and {name} chooses its own. Give a "
+            f"RegularizedMLPRegressor or RegularizedMLPClassifier. {instead}"
+        )
+
+
+def resolve_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is none that torch knows. Use 'auto', 'cpu' or 'cuda'."
+        ) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r}, but torch finds no CUDA. Use device='auto' to take a GPU "
+            f"where there is one."
+        )
+    return device
+
+
+def private_random_state(random_state: Any) -> np.random.RandomState:
+    # Unlike scikit-learn's, None is fresh entropy: numpy's global generator is left alone.
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def densify(y: Any) -> np.ndarray:
+    return y.toarray() if hasattr(y, "toarray") else y
+
+
+def check_finite(estimator: Any, X: Any) -> None:
+    """Raise ValueError as scikit-learn does where X, checked but for that, is not finite.
+
+    Where only a tenth of many columns are read, its own pass over X takes a third of
+    ``predict``.
+    """
+    values = X.data if issparse(X) else X
+    if values.dtype.kind != "f":
+        return
+    if torch_reads_faster(values):
+        total = torch.from_numpy(values).sum().item()
+    else:
+        with np.errstate(over="ignore"):
+            total = values.sum()
+    if not np.isfinite(total):
+        assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
+
+
+def torch_reads_faster(array: np.ndarray) -> bool:
+    """Whether it is worth to read an array on as many threads as torch has, and possible.
+
+    It warns of memory that is read-only, and cannot read backwards.
+    """
+    readable = array.flags.writeable and min(array.strides, default=0) >= 0
+    return readable and array.size >= _LONG_TO_READ
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return sample weights in float64, the largest of them between 1/2 and 1."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    # Only their ratios matter, and so their sum cannot overflow. A power of two changes no bit.
+    _, exponent = np.frexp(weights.max(initial=0.0))
+    return np.ldexp(weights, -exponent)
+
+
+def drop_weightless(
+    X: Any, y: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Leave out rows of weight 0, so that they are exactly as good as removed."""
+    if sample_weight is None or sample_weight.all():
+        return X, y, target, sample_weight
+    rows = np.flatnonzero(sample_weight)
+    if not len(rows):
+        raise ValueError(
+            "sample_weight (times class_weight) is zero for every sample: nothing is left to "
+            "train on. Give at least one sample a positive weight."
+        )
+    return X[rows], y[rows], target[rows], sample_weight[rows]
+
+
+def cast_target(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return `y` in the precision of the network, (n_samples, n_outputs)."""
+    with np.errstate(over="ignore"):
+        target = y.reshape(len(y), -1).astype(dtype, copy=False)
+    if not np.isfinite(target).all():
+        raise ValueError(
+            f"y has values beyond the range of {np.dtype(dtype).name}, the precision of X and "
+            f"so of the network. Scale y, or give X as float64."
+        )
+    return target

@@ -1,0 +1,114 @@
+"""A fit that fails leaves the estimator as it was before.
+
+What a fit publishes are attributes, and these are put back. A network with which training
+goes on, in `partial_fit` and under ``warm_start=True``, is trained in place: what a step
+changes of it is copied before, and put back too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from torch import Tensor
+
+from skreg.optim.fista import FISTA
+from skreg.training.device import move
+from skreg.training.net import RegularizedNet
+
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
+
+def all_or_nothing(fit: Fit) -> Fit:
+    """Make a method `fit` or `partial_fit` put the estimator back if it raises.
+
+    Examples
+    --------
+    >>> from skreg.estimators.rollback import all_or_nothing
+    >>> class Fussy:
+    ...     @all_or_nothing
+    ...     def fit(self, y):
+    ...         self.classes_ = sorted(set(y))
+    ...         if len(self.classes_) < 2:
+    ...             raise ValueError("y has a single class")
+    >>> fussy = Fussy()
+    >>> fussy.fit("ab")
+    >>> fussy.fit("aa")
+    Traceback (most recent call last):
+    ValueError: y has a single class
+    >>> fussy.classes_
+    ['a', 'b']
+    """
+
+    @wraps(fit)
+    def fit_or_put_back(self: Any, *args: Any, **kwargs: Any) -> Any:
+        put_back = [_remember(self)]
+        drawn_from = {v for v in vars(self).values() if isinstance(v, np.random.RandomState)}
+        net = vars(self).get("net_")
+        if net is not None and (fit.__name__ == "partial_fit" or self.warm_start):
+            put_back.append(_remember_net(net))
+            drawn_from.update(shuffler.random_state for shuffler in net.shufflers)
+        put_back += [partial(each.set_state, each.get_state()) for each in drawn_from]
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            for each in put_back:
+                each()
+            raise
+
+    return cast(Fit, fit_or_put_back)
+
+
+def _remember(thing: Any) -> Callable[[], None]:
+    """Return what puts the attributes of an object back; lists among them only grow."""
+    attributes = dict(vars(thing))
+    lengths = [(v, len(v)) for v in attributes.values() if isinstance(v, list)]
+
+    def put_back() -> None:
+        vars(thing).clear()
+        vars(thing).update(attributes)
+        for each, length in lengths:
+            del each[length:]
+
+    return put_back
+
+
+def _remember_net(net: RegularizedNet) -> Callable[[], None]:
+    """Return what puts a net back, with all that training changes in place."""
+    put_back_attributes = _remember(net)
+    module, optimizer, device = net.module_, net.optimizer_, net.device
+    # Who trains the net wants them too.
+    weights = net._start = net.copy_state()
+    was_training = module.training
+    states = {
+        parameter: {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+        for parameter, state in optimizer.state.items()
+    }
+    groups = [dict(group) for group in optimizer.param_groups]
+    progress = {k: copy.copy(v) for k, v in vars(net.progress).items()}
+    orders = [shuffler._order for shuffler in net.shufflers]
+    generators = [generator.get_state() for generator in net._generators]
+
+    def put_back() -> None:
+        put_back_attributes()
+        move(module, optimizer, device)
+        module.load_state_dict(weights)
+        module.train(was_training)
+        for parameter in module.parameters():
+            parameter.grad = None
+        optimizer.state.clear()
+        optimizer.state.update(states)
+        for group, settings in zip(optimizer.param_groups, groups, strict=True):
+            group.update(settings)
+        if not isinstance(optimizer, FISTA):
+            optimizer.free_scratch()
+        vars(net.progress).update(progress)
+        for shuffler, order in zip(net.shufflers, orders, strict=True):
+            shuffler._order = order
+        for generator, drawn in zip(net._generators, generators, strict=True):
+            generator.set_state(drawn)
+
+    return put_back

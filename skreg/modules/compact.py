@@ -1,0 +1,134 @@
+"""What a network with zeros computes, by a smaller one.
+
+A neuron is alive if some input reaches it and it reaches some output, all by weights that are
+not zero. The rest can go. One that reaches no output is simply left out; one that no input
+reaches has the same value on every row, which the biases of the next layer take over. An
+input that reaches no output is not looked at.
+
+>>> import torch
+>>> from skreg.modules.compact import compact_layers
+>>> first = torch.tensor([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0]])      # none enters the second
+>>> last = torch.tensor([[1.0], [10.0], [0.0]])                   # none leaves the third
+>>> biases = [torch.tensor([0.5, 0.25, 0.125]), torch.tensor([7.0])]
+>>> inputs, weights, biases = compact_layers([first, last], biases, "relu")
+>>> inputs, [tuple(weight.shape) for weight in weights]
+(tensor([0]), [(1, 1), (1, 1)])
+>>> biases[-1]                                                    # 7 + 10 relu(0.25)
+tensor([9.5000])
+
+The number of layers stays. If no input reaches any output, all that is left is the biases of
+the last layer: every layer below it has size 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skreg.modules.mlp import ACTIVATIONS, MLP
+
+
+def _units(weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Masks of the units of each layer: those that an input reaches, and those alive."""
+    # Layer 0 are the inputs, the last the outputs: these all stay, reached or not.
+    reached = [weights[0].new_ones(len(weights[0]), dtype=torch.bool)]
+    for weight in weights:
+        reached.append((weight[reached[-1]] != 0).any(0))
+    reaching = [weights[-1].new_ones(weights[-1].shape[1], dtype=torch.bool)]
+    for weight in reversed(weights):
+        reaching.insert(0, (weight[:, reaching[0]] != 0).any(1))
+    alive = [a & b for a, b in zip(reached[:-1], reaching[:-1], strict=True)]
+    alive.append(reaching[-1])
+    return reached, alive
+
+
+def compact_pilot(
+    module: MLP, pilot: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the flat weights and biases of a pilot fit those that :func:`compact_mlp` leaves."""
+    _, alive = _units([weight[0].detach() for weight in module.weights])
+    masks = [mask.cpu() for mask in alive]
+    weights = [
+        layer[:, rows][:, :, columns].flatten(1)
+        for layer, rows, columns in zip(
+            module.split_weights(torch.as_tensor(pilot[0])), masks[:-1], masks[1:], strict=True
+        )
+    ]
+    biases = [
+        layer[:, columns]
+        for layer, columns in zip(
+            module.split_biases(torch.as_tensor(pilot[1])), masks[1:], strict=True
+        )
+    ]
+    return torch.cat(weights, 1).numpy(), torch.cat(biases, 1).numpy()
+
+
+@torch.no_grad()
+def compact_layers(
+    weights: Sequence[Tensor], biases: Sequence[Tensor], activation: str
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Leave out the dead inputs and neurons of a single network.
+
+    Parameters
+    ----------
+    weights : sequence of Tensor of shape (fan_in, fan_out)
+    biases : sequence of Tensor of shape (fan_out,)
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Of the hidden layers.
+
+    Returns
+    -------
+    inputs : Tensor of int of shape (n_alive_inputs,)
+        Indices of the inputs that are left, in ascending order.
+    weights, biases : list of Tensor
+        The layers that are left, as new tensors.
+    """
+    reached, alive = _units(weights)
+
+    # In float64, so that what is folded is rounded once.
+    activate = ACTIVATIONS[activation]
+    small_weights, small_biases = [], []
+    constant = weights[0].new_zeros(len(weights[0]), dtype=torch.float64)
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        folded = bias.double() + constant @ weight.double()
+        small_weights.append(weight[alive[layer]][:, alive[layer + 1]])
+        small_biases.append(folded[alive[layer + 1]].to(bias.dtype))
+        constant = activate(folded).where(~reached[layer + 1], 0.0)
+    return alive[0].nonzero().ravel(), small_weights, small_biases
+
+
+def compact_mlp(module: MLP) -> tuple[MLP, Tensor]:
+    """Return a smaller module with the same output on its inputs, and which inputs those are.
+
+    Parameters
+    ----------
+    module : MLP
+        With a single member.
+
+    Returns
+    -------
+    module : MLP
+        In evaluation mode, on the same device.
+    inputs : Tensor of int of shape (n_alive_inputs,)
+    """
+    inputs, weights, biases = compact_layers(
+        [weight[0] for weight in module.weights],
+        [bias[0] for bias in module.biases],
+        module.activation,
+    )
+    small = MLP(
+        len(inputs),
+        [weight.shape[1] for weight in weights[:-1]],
+        module.n_outputs,
+        activation=module.activation,
+        dropout=module.dropout,
+        random_state=0,  # drawn and written over: no generator is to notice
+        dtype=module.weight.dtype,
+    ).to(module.weight.device)
+    with torch.no_grad():
+        for ours, theirs in zip(small.weights + small.biases, weights + biases, strict=True):
+            ours.copy_(theirs)
+    return small.eval(), inputs

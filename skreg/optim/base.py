@@ -1,0 +1,363 @@
+"""What both optimizers share: how a penalty enters a step, and what a step may be made of.
+
+A subclass takes the gradient step and the proximal step (:mod:`skreg.optim`).
+
+A *capturable* optimizer takes steps that a CUDA graph can record and replay
+(:mod:`skreg.training.cuda_graph`). Between one replay and the next no line of Python runs, so
+that what changes from step to step (the count of steps, what momentum adds up to, the
+learning rate) is on the device, in memory that stays, and no number is read by the host. What
+is saved of an optimizer, and what one takes over from another, does not depend on it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from skreg.penalties import L2, Penalty
+
+#: A parameter, and the group whose settings move it.
+Move = tuple[Tensor, dict[str, Any]]
+
+PENALTY_METHODS = ("proximal", "subgradient", "decoupled")
+
+# Below what a setting must be, and its range in words.
+_RANGES = {
+    "lr": (np.inf, "finite and at least 0"),
+    "momentum": (1.0, "at least 0 and below 1"),
+    "betas": (1.0, "two numbers of at least 0 and below 1"),
+    "eps": (np.inf, "finite and at least 0"),
+}
+
+# What a state dict leaves out of a group.
+_CONFIGURATION = ("penalty", "stacked", "capturable")
+
+
+def along_members(values: float | Tensor, parameter: Tensor) -> Any:
+    """Return a setting shaped to act along the members of `parameter`, if there is one each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.optim.base import along_members
+    >>> along_members(torch.tensor([0.1, 0.2]), torch.zeros(2, 5)).shape
+    torch.Size([2, 1])
+    >>> along_members(0.1, torch.zeros(2, 5))
+    0.1
+    """
+    if isinstance(values, Tensor) and values.ndim:
+        return values.reshape(-1, *[1] * (parameter.ndim - 1))
+    return values
+
+
+def _pick_members(value: Any, members: Sequence[int], n_members: int) -> Any:
+    """Copy what `value` holds of some members; all of it if it has no axis of members."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.ndim == 0 or len(value) != n_members:
+        return value.clone()
+    return value[list(members)]
+
+
+def new_count(parameter: Tensor, *, capturable: bool) -> Tensor:
+    """A count of steps: on the host, where reading it waits for nothing, or on the device."""
+    if capturable:
+        return parameter.new_zeros((), dtype=torch.float32)
+    return torch.zeros(())
+
+
+def reader(count: Tensor, *, capturable: bool) -> Callable[[], Any]:
+    """Return what reads a count of steps, as a number or as what a graph can compute with.
+
+    In float64: of 1 − 0.999**t, float32 keeps few digits.
+    """
+    return count.double if capturable else count.item
+
+
+def new_mass(parameter: Tensor, group: dict[str, Any]) -> Any:
+    """What momentum has added up to before the first step; a number for each member's."""
+    if not group["capturable"]:
+        return 0.0
+    momentum = along_members(group["momentum"], parameter)
+    if isinstance(momentum, Tensor):
+        return torch.zeros_like(momentum)
+    return parameter.new_zeros((), dtype=torch.float64)
+
+
+def _as_saved(state: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's state with what is counted on the host."""
+    counts = {}
+    if "step" in state:
+        counts["step"] = state["step"].cpu()
+    if isinstance(state.get("mass"), Tensor) and state["mass"].ndim == 0:
+        counts["mass"] = state["mass"].item()
+    return {**state, **counts}
+
+
+def _check_settings(group: dict[str, Any]) -> None:
+    """Raise ValueError where a setting of a parameter group is out of its range."""
+    method = group["penalty_method"]
+    if method not in PENALTY_METHODS:
+        raise ValueError(f"penalty_method must be one of {PENALTY_METHODS}, got {method!r}.")
+    for name, (upper, range_) in _RANGES.items():
+        if name not in group:
+            continue
+        value = group[name]
+        numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+        if not ((numbers >= 0) & (numbers < upper)).all():
+            raise ValueError(f"{name} must be {range_}, got {name}={value}.")
+
+
+class PenalizedOptimizer(Optimizer):
+    """A gradient step of some kind, and a penalty that enters it by one of three ways.
+
+    A subclass gives `_gradient_step`, which moves the parameter, and `_proximal_step`, whose
+    step is what a constant gradient has been multiplied by on its way to the weight.
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        super().__init__(params, defaults)
+        self._forget_memory()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("capturable", False)
+        self._forget_memory()
+
+    def _forget_memory(self) -> None:
+        self._scratch: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        #: Of each capturable group, by its number: the learning rate as steps read it.
+        self._rates: dict[int, Tensor] = {}
+
+    def _scratch_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
+        """Memory to compute in, kept from step to step.
+
+        The system hands out new memory page by page, and for large weights takes several
+        times as long over it as the arithmetic takes.
+        """
+        scratch = self._scratch.get(parameter)
+        if scratch is None:
+            own = parameter.detach()
+            scratch = self._scratch[parameter] = torch.empty_like(own), torch.empty_like(own)
+        return scratch
+
+    def free_scratch(self) -> None:
+        """Let go of the memory that only steps need; they take it anew."""
+        self._scratch.clear()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        _check_settings({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        penalty = group["penalty"]
+        if penalty is not None and not isinstance(penalty, Penalty):
+            raise TypeError(
+                f"penalty must be a skreg.penalties.Penalty or None, got {penalty!r}."
+            )
+        if penalty is not None:
+            penalty.check()
+        if group["penalty_method"] == "decoupled" and not isinstance(penalty, L2 | None):
+            raise ValueError(
+                f"penalty_method='decoupled' scales the weights by 1 − lr·alpha, which is an "
+                f"L2 penalty only, got {penalty}. Use penalty_method='proximal'."
+            )
+
+    def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
+        """Exchange the penalty of a parameter group; the state goes on."""
+        group["penalty"] = penalty
+
+    # A penalty is configuration, like the network's architecture, and not state: without it
+    # a state dict holds tensors and numbers alone and loads with weights_only=True. So is
+    # where the counts are kept: a state dict is the same whether steps are capturable or not.
+    def state_dict(self) -> dict[str, Any]:
+        saved = super().state_dict()
+        for group in saved["param_groups"]:
+            for name in _CONFIGURATION:
+                group.pop(name, None)
+        states = {key: _as_saved(state) for key, state in saved["state"].items()}
+        return {**saved, "state": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        groups = [
+            {**saved, **{name: own[name] for name in _CONFIGURATION if name in own}}
+            for saved, own in zip(state_dict["param_groups"], self.param_groups, strict=True)
+        ]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+        self._put_in_place()
+
+    def set_capturable(self, capturable: bool) -> None:
+        """Take steps that a CUDA graph can record, or do so no longer; the state goes on."""
+        for group in self.param_groups:
+            group["capturable"] = capturable
+        self._put_in_place()
+
+    def _put_in_place(self) -> None:
+        """Have what is counted on the device where steps are capturable, else on the host."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state.get(parameter)
+                if not state:
+                    continue
+                if not group["capturable"]:
+                    state.update(_as_saved(state))
+                elif "step" in state:
+                    state["step"] = state["step"].to(parameter.device)
+                elif isinstance(state["mass"], float):
+                    state["mass"] = new_mass(parameter, group).fill_(state["mass"])
+
+    def write_rates(self) -> None:
+        """Have capturable steps read the learning rates that the groups have now."""
+        for number, group in enumerate(self.param_groups):
+            self._settings(number, group)
+
+    def fixtures(self) -> list[Any]:
+        """Return all that a recorded step has burnt in.
+
+        Where one of them is another object than it was, the step has to be recorded anew.
+        """
+        fixtures: list[Any] = []
+        for number, group in enumerate(self.param_groups):
+            fixtures += [v for k, v in group.items() if k not in ("params", "lr")]
+            fixtures.append(self._rates.get(number))
+            for parameter in group["params"]:
+                fixtures += [parameter, parameter.grad, *self.state.get(parameter, {}).values()]
+        return fixtures
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step: gradient and penalty.
+
+        Parameters
+        ----------
+        closure : callable, default=None
+            Reevaluates the model and returns the loss, as torch's optimizers take it. The
+            loss is the data loss alone: the penalty is the optimizer's business.
+
+        Returns
+        -------
+        float or None
+            What `closure` returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.take_step()
+        return loss
+
+    def take_step(self) -> None:
+        """Do what :meth:`step` does, without the hooks and profiling torch puts around it.
+
+        To be called where no gradients are recorded (``torch.no_grad``).
+        """
+        self.plan_steps()()
+
+    def plan_steps(self) -> Callable[[], None]:
+        """Return :meth:`take_step` with what it looks up looked up.
+
+        It is good for as long as the settings stay the same and gradients are written to the
+        memory in which they are now: an epoch of :class:`~skreg.training.loop.Loop`. Capturable
+        steps know of another learning rate after :meth:`write_rates`.
+        """
+        return self._plan_moves(self._moves())
+
+    def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
+        for parameter, group in moves:
+            if group["capturable"]:
+                # A step that is recorded finds its state there and makes none.
+                self._state_of(parameter, group)
+
+        def take_step() -> None:
+            for parameter, group in moves:
+                self._gradient_step(parameter, self._gradient(parameter, group), group)
+                if is_proximal(group):
+                    self._proximal_step(parameter, group)
+
+        return take_step
+
+    def _moves(self) -> list[Move]:
+        moves = [
+            (parameter, settings)
+            for number, group in enumerate(self.param_groups)
+            for settings in [self._settings(number, group)]
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        if any(parameter.grad.is_sparse for parameter, _ in moves):
+            raise RuntimeError(
+                f"{type(self).__name__} does not support sparse gradients: a penalty moves "
+                f"every weight in every step. Make the layer without sparse=True, as in "
+                f"torch.nn.Embedding(..., sparse=False)."
+            )
+        return moves
+
+    def _settings(self, number: int, group: dict[str, Any]) -> dict[str, Any]:
+        """A group as steps take it: where capturable, its rate is in memory that stays."""
+        if not group["capturable"]:
+            return group
+        parameter, lr, rate = group["params"][0], group["lr"], self._rates.get(number)
+        shape = lr.shape if isinstance(lr, Tensor) else ()
+        if rate is None or rate.shape != shape or rate.device != parameter.device:
+            # Of float32 at least, which is what the fused call takes.
+            dtype = torch.promote_types(parameter.dtype, torch.float32)
+            rate = self._rates[number] = parameter.new_empty(shape, dtype=dtype)
+        rate.copy_(lr) if isinstance(lr, Tensor) else rate.fill_(lr)
+        return {**group, "lr": rate}
+
+    def _gradient(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """The gradient, with what a penalty adds to it where that is its way."""
+        gradient: Any = parameter.grad
+        penalty: Penalty | None = group["penalty"]
+        if penalty is not None and group["penalty_method"] == "subgradient":
+            return gradient + penalty.subgradient(parameter)
+        if penalty is not None and group["penalty_method"] == "decoupled":
+            # lr·α·w, with w before the gradient step, as AdamW takes it.
+            lr = along_members(group["lr"], parameter)
+            parameter.sub_(lr * penalty.subgradient(parameter))
+        return gradient
+
+    @torch.no_grad()
+    def copy_members(self, source: Any, members: Sequence[int]) -> None:
+        """Take over the state of some members of another optimizer of the same kind.
+
+        The parameters of both are stacks; member i here goes on where `members[i]` stands
+        there. What all members share, like Adam's count of steps, is copied as it is.
+        """
+        self.state.clear()
+        for group, other in zip(self.param_groups, source.param_groups, strict=True):
+            for own, theirs in zip(group["params"], other["params"], strict=True):
+                if theirs in source.state:
+                    self.state[own] = {
+                        name: _pick_members(value, members, len(theirs))
+                        for name, value in source.state[theirs].items()
+                    }
+        self._put_in_place()
+
+    @abstractmethod
+    def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter; made here before its first step."""
+
+    @abstractmethod
+    def _gradient_step(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
+    ) -> None:
+        """Move the parameter."""
+
+    @abstractmethod
+    def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        """Apply the prox in the metric of the last gradient step."""
+
+
+def is_proximal(group: dict[str, Any]) -> bool:
+    return group["penalty"] is not None and group["penalty_method"] == "proximal"

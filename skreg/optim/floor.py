@@ -1,0 +1,175 @@
+"""How small Adam's second moment may be where a penalty takes its step from it.
+
+Adam divides by the root of a moving average of squared gradients. A weight without a gradient
+is not moved by that, however small the average, but its penalty moves it all the more: a weight
+whose neuron has not fired since the optimizer began, or whose category no batch has held yet,
+would have the step lr/ε, a hundred thousand, and one proximal step would wipe it.
+
+So what is averaged is not the squared gradient g² alone but
+
+    g² + (0.05)²·(mean of g² over the penalized weights) + (0.01·alpha)².
+
+The gradient step and the proximal step share this metric, so that they come to rest where they
+did without it. No √v̂ is below a twentieth of the root mean square of the gradients, nor below
+0.01·alpha, so that a penalty moves a weight at most as far as its proximal operator with the
+step lr/(0.01·alpha) does: L1 by 100·lr, L2 to no less than 1/(1 + 100·lr) of what it was.
+At rest the gradient of a weight that L1 keeps is alpha, beside which the floor is small.
+
+Where the average has a long memory it is added in every eighth step alone, the first among
+them, and eightfold: the mean of g² is that of the gradients of these steps.
+
+``benchmarks/floor.py`` prints what other shares do: with less of the gradients, rows of an
+embedding that no batch held lose more than ten times what ``torch.optim.Adam`` takes from
+them; with more, or with more of alpha, penalties that are not convex keep what they should
+drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from skreg.optim.base import along_members
+from skreg.penalties import Penalty
+from skreg.penalties.curves import beside
+
+OF_GRADIENT, OF_ALPHA = 0.05, 0.01
+
+# Steps from one addition to the next, and how much of it may be forgotten in between.
+_PERIOD, _FORGOTTEN = 8, 0.01
+
+
+def period_of(beta_2: float) -> int:
+    """Return in every how many steps the floor is added: in every one where much is forgotten.
+
+    Examples
+    --------
+    >>> from skreg.optim.floor import period_of
+    >>> period_of(0.999), period_of(0.9)
+    (8, 1)
+    """
+    return _PERIOD if beta_2**_PERIOD >= 1 - _FORGOTTEN else 1
+
+
+def floor_of(penalty: Penalty, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return share and base: to g² is added share · mean(g²) + base.
+
+    Both are 0 where alpha is. There is nothing that a penalty could wipe, and Adam is Adam.
+
+    Parameters
+    ----------
+    penalty : Penalty
+    like : Tensor of shape (n_members, ...)
+        What both broadcast against.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.optim.floor import floor_of
+    >>> from skreg.penalties import L1
+    >>> floor_of(L1(alpha=2.0), torch.zeros(1, 5))
+    (tensor(0.0025), tensor(0.0004))
+    """
+    alpha = beside(penalty._along_members("alpha", like), like)
+    return OF_GRADIENT**2 * (alpha > 0).to(like.dtype), (OF_ALPHA * alpha).square()
+
+
+class SumOfSquares:
+    """The sum of the squares of some tensors, again and again as they are written to.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        One at least.
+    stacked : bool
+        Whether their leading axis is the member of a stack, and each has its own sum.
+
+    Attributes
+    ----------
+    value : Tensor of shape () or (n_members,)
+        What it was when :meth:`measure` was called last.
+    count : int
+        How many numbers are in each sum.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.optim.floor import SumOfSquares
+    >>> gradients = [torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[2.0], [0.0]])]
+    >>> sums = SumOfSquares(gradients, stacked=True)
+    >>> sums.measure()
+    >>> sums.value, sums.count
+    (tensor([9., 9.]), 3)
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], *, stacked: bool) -> None:
+        n_members = len(tensors[0]) if stacked else 1
+        self.count = sum(tensor.numel() for tensor in tensors) // n_members
+        self.value = tensors[0].new_zeros((n_members,) if n_members > 1 else ())
+        self._add_up = [_plan_sum(tensor, by_member=n_members > 1) for tensor in tensors]
+
+    def measure(self) -> None:
+        """Add up what is in the tensors now."""
+        first, *others = self._add_up
+        first(self.value)
+        for add_up in others:
+            self.value.add_(add_up(None))
+
+
+class Floor:
+    """What is added to the squared gradients of one parameter, step by step.
+
+    Parameters
+    ----------
+    penalty : Penalty
+    squares : SumOfSquares
+        Of the gradients of all penalized weights.
+    count : Tensor of shape ()
+        Of the parameter's steps.
+    beta_2 : float
+    like : Tensor of shape (n_members, ...)
+        What it is added to.
+    capturable : bool
+        Whether the count is on the device, and no step may read it.
+    """
+
+    def __init__(
+        self,
+        penalty: Penalty,
+        squares: SumOfSquares,
+        count: Tensor,
+        *,
+        beta_2: float,
+        like: Tensor,
+        capturable: bool,
+    ) -> None:
+        self._period, self._count, self._capturable = period_of(beta_2), count, capturable
+        # With what is forgotten of it until the next time.
+        weight = self._period / beta_2 ** (self._period - 1)
+        share, base = (weight * part for part in floor_of(penalty, like))
+        self._share, self._base = share / squares.count, base
+        self._total = along_members(squares.value, like)
+
+    def is_due(self) -> bool:
+        """Whether the step to come wants it; what is captured says so itself."""
+        return self._capturable or self._count.item() % self._period == 0
+
+    def add_to(self, squares: Tensor, factor: float = 1.0) -> None:
+        """Add it, times `factor`, before the count goes up."""
+        if not self.is_due():
+            return
+        floor = torch.addcmul(self._base, self._share, self._total)
+        if self._capturable:
+            floor = floor * (self._count.remainder(self._period) == 0)
+        squares.add_(floor, alpha=factor)
+
+
+def _plan_sum(tensor: Tensor, *, by_member: bool) -> Callable[[Tensor | None], Tensor]:
+    """Return what writes the sum of the squares of a tensor, or of each member, to `out`."""
+    if tensor.is_contiguous() and not by_member:
+        flat = tensor.view(-1)
+        return lambda out: torch.dot(flat, flat, out=out)
+    axes = tuple(range(int(by_member), tensor.ndim)) or None
+    return lambda out: torch.linalg.vector_norm(tensor, dim=axes, out=out).square_()

@@ -1,0 +1,330 @@
+"""Cross-validation of alpha along paths: what the two estimators share.
+
+A path on all rows, one for each l1_ratio, finds the alphas that matter. Then every fold walks
+along them, and the scores on the rows that were left out choose. The network at that alpha, on
+the path of all rows, is the answer: it was trained as those that were judged.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from inspect import signature
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import is_classifier
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch, indexable
+from sklearn.utils._metadata_requests import _raise_for_params, _routing_enabled
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from skreg.estimators.checks import densify, private_random_state
+from skreg.estimators.mlp import BaseRegularizedMLP
+from skreg.path.ends import check_zeros
+from skreg.path.folds import (
+    Fold,
+    Rows,
+    Scorer,
+    check_splits,
+    choose,
+    comparable,
+    finite_everywhere,
+    knowing_labels,
+    score_folds,
+    stack_walk,
+)
+from skreg.path.mlp import PathMLP
+from skreg.path.run import (
+    RegularizationPath,
+    check_alphas,
+    set_convexity,
+    starts_dense,
+    summarize,
+    train_dense,
+    visit,
+)
+from skreg.path.walk import follow_alphas
+from skreg.penalties import Penalty
+from skreg.penalties.by_name import DEFAULT_ALPHA, DEFAULT_L1_RATIO, make_penalty
+from skreg.training.runtime import threads_worth, warn_caller
+
+# Of L2 beside a penalty that is not convex, where it leaves that open. A path has less of
+# it, so that small networks score as high as they can. Here one network is chosen for its
+# predictions, of whatever size, and those of noisy data take more.
+_L2_RATIO = 4.0
+# Spells at an alpha where nothing happens: fewer than on a path that is to be read. With such
+# L2 beside the penalty networks are soon where they go.
+_LONGEST_STAY = 3
+
+
+def _never(estimator: PathCV) -> bool:
+    raise AttributeError(
+        f"{type(estimator).__name__} has no partial_fit: fit chooses alpha from all rows."
+    )
+
+
+class PathCV(BaseRegularizedMLP):
+    """Parameters and fitting of the estimators that choose alpha."""
+
+    _parameter_constraints: dict = {
+        **{
+            name: constraint
+            for name, constraint in BaseRegularizedMLP._parameter_constraints.items()
+            if name not in ("alpha", "penalty_method", "warm_start", "callbacks")
+        },
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
+        "eps": [Interval(Real, 0, 1, closed="neither")],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "selection": [StrOptions({"min", "1se"})],
+        "n_jobs": [Integral, None],
+        "store_networks": ["boolean"],
+    }
+
+    # What the plain estimators let one choose, and a path does not.
+    penalty_method = "proximal"
+    warm_start = False
+    callbacks = None
+
+    alphas: Any
+    eps: float
+    cv: Any
+    scoring: Any
+    selection: str
+    n_jobs: int | None
+    store_networks: bool
+    path_: RegularizationPath
+
+    @property
+    def alpha(self) -> float:  # type: ignore[override]
+        """The alpha that was chosen: what the plain estimator has as a parameter."""
+        return vars(self).get("alpha_", DEFAULT_ALPHA)
+
+    @abstractmethod
+    def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
+        """The plain estimator with these parameters."""
+
+    @available_if(_never)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Not here: `fit` chooses alpha from all rows."""
+
+    def compact(self) -> Self:
+        """Return a copy with a smaller network that predicts the same, and faster.
+
+        What :meth:`RegularizedMLPRegressor.compact` says. The networks that `path_` keeps with
+        ``store_networks=True`` are left out.
+
+        Returns
+        -------
+        compacted : estimator of the same class
+            Fitted, and independent of this one.
+        """
+        compacted = super().compact()
+        compacted.path_ = compacted.path_.without_networks()
+        return compacted
+
+    def _plain_penalty(self) -> Penalty | None:
+        l1_ratio = vars(self).get("l1_ratio_", DEFAULT_L1_RATIO)
+        return make_penalty(self.penalty, self.alpha, l1_ratio)
+
+    def _ratios(self) -> list[float]:
+        ratios = np.atleast_1d(np.asarray(self.l1_ratio, dtype=float)).tolist()
+        if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
+            raise ValueError(
+                f"l1_ratio must be a number between 0 and 1 or a list of such, got "
+                f"{self.l1_ratio!r}."
+            )
+        return ratios
+
+    def _make_plain(self, l1_ratio: float, seed: int) -> BaseRegularizedMLP:
+        if self.penalty is None or getattr(self.penalty, "alpha", None) is not None:
+            raise ValueError(
+                f"{type(self).__name__} chooses alpha, but penalty={self.penalty!r} leaves "
+                f"nothing to choose. Use a penalty by name, or an object without an alpha of "
+                f"its own."
+            )
+        own = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "store_networks")
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
+        plain = self._plain(
+            {**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed}
+        )
+        if len(self._ratios()) > 1 and not hasattr(plain._plain_penalty(), "l1_ratio"):
+            raise ValueError(
+                f"l1_ratio is a list, but penalty={self.penalty!r} has no l1_ratio. Give one "
+                f"number, or use penalty='elasticnet' or 'sparse_group_lasso'."
+            )
+        has_l2 = getattr(plain._plain_penalty(), "l2_ratio", 0.0) is not None
+        if not has_l2 and np.size(plain.hidden_layer_sizes):
+            set_convexity(plain, {"l2_ratio": _L2_RATIO})
+        return plain
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say what `fit` hands on: to the scorer and to the splitter `cv`.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        # Where the estimator's own `score` scores, its own request says what it is given.
+        scorer = self._scorer() or self._get_metadata_request()
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=self.cv,
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=scorer, method_mapping=MethodMapping().add(caller="fit", callee="score")
+            )
+        )
+
+    def _scorer(self) -> Scorer | None:
+        """What scores the folds; None for the estimator's own `score`."""
+        return None if self.scoring is None else check_scoring(self, scoring=self.scoring)
+
+    def _route(self, scorer: Scorer | None, sample_weight: Any, params: dict[str, Any]) -> Any:
+        """What the splitter and the scorer are given, as in ``GridSearchCV``."""
+        _raise_for_params(params, self, "fit", allow=["groups"])
+        if _routing_enabled():
+            return process_routing(self, "fit", sample_weight=sample_weight, **params)
+        weights = {}
+        if sample_weight is not None:
+            if scorer is None or _takes_weights(scorer):
+                weights["sample_weight"] = sample_weight
+            else:
+                warn_caller(
+                    f"scoring={self.scoring!r} does not support sample_weight: networks are "
+                    f"trained with the weights, and folds are scored without."
+                )
+        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=weights))
+
+    def _fit_path(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
+        ratios = self._ratios()
+        scorer = self._scorer()
+        routed = self._route(scorer, sample_weight, params)
+        seed = _seed_of(self.random_state)
+        plains = [self._make_plain(ratio, seed) for ratio in ratios]
+        full = plains[0]
+        job = full._prepare(X, y, sample_weight)
+        for plain in plains[1:]:
+            plain._prepare(X, y, sample_weight)
+        nets = [plain.net_ for plain in plains]
+        grid = None
+        if isinstance(self.alphas, Integral):
+            for plain in plains:
+                check_zeros(PathMLP(plain.net_), self.penalty)
+        else:
+            grid = check_alphas(self.alphas)
+        data = _checked(full, X, y, sample_weight, scorer, routed.scorer.score)
+        cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
+        splits = list(cv.split(data.X, data.y, **routed.splitter.split))
+        check_splits(splits)
+        folds = [
+            Fold.of(number, self._make_fold(full, seed), data, split)
+            for number, split in enumerate(splits)
+        ]
+        for fold in folds:
+            fold.check_defined()
+
+        with threads_worth(full.net_.multiplications(len(job.train))):
+            if starts_dense(PathMLP(full.net_), full.solver):
+                train_dense(full.net_, job)
+            walk, rows = stack_walk([full.net_], [job.train], nets, full)
+            if grid is None:
+                if not walk.network.is_linear:
+                    walk.longest_stay = _LONGEST_STAY
+                paths = visit(walk, rows, int(self.alphas), self.eps)
+            else:
+                paths = follow_alphas(walk, np.tile(grid[:, None], len(ratios)))
+            walk.end()
+            longest = max(len(path) for path in paths)
+            for path in paths:
+                # Where nothing is left more of the penalty changes nothing.
+                path += [path[-1]] * (longest - len(path))
+            alphas = np.array([[step.alpha for step in path] for path in paths])
+            stays = [max(step.n_spells for step in steps) for steps in zip(*paths, strict=True)]
+            scores, n_features = score_folds(
+                folds, nets, alphas, stays, effective_n_jobs(self.n_jobs)
+            )
+            eligible = finite_everywhere(alphas, scores)
+            if not walk.network.is_linear:
+                own = [[step.selected.sum() for step in path] for path in paths]
+                eligible = comparable(np.array(own), n_features, eligible)
+            ratio, number = choose(alphas, scores, self.selection, eligible)
+            summary = summarize(plains[ratio], paths[ratio], job.train, None, None)
+        fitted = summary.estimator_at(number)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of an earlier fit: not all that it had, this one has
+        for name, value in vars(fitted).items():
+            if name not in fitted.get_params(deep=False):
+                setattr(self, name, value)
+        single = np.ndim(self.l1_ratio) == 0
+        self.path_ = summary if self.store_networks else summary.without_networks()
+        self.alpha_ = float(alphas[ratio, number])
+        self.l1_ratio_ = ratios[ratio]
+        self.l1_ratios_ = np.array(ratios)
+        self.alphas_ = alphas[0] if single else alphas
+        self.score_path_ = scores[0] if single else scores
+        self.eligible_ = eligible[0] if single else eligible
+        self.best_score_ = float(scores[ratio, number].mean())
+
+    def _make_fold(self, full: BaseRegularizedMLP, seed: int) -> BaseRegularizedMLP:
+        """The plain estimator of a fold, which knows all classes there are."""
+        fold = self._make_plain(full.l1_ratio, seed)
+        if is_classifier(full):
+            fold._declare_classes(full.classes_)
+        return fold
+
+
+def _seed_of(random_state: Any) -> int:
+    """A seed that folds and l1_ratios share, so that they begin alike."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(private_random_state(random_state).randint(2**31 - 1))
+
+
+def _takes_weights(scorer: Any) -> bool:
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in signature(scorer).parameters
+
+
+def _checked(
+    fitted: BaseRegularizedMLP,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    scorer: Scorer | None,
+    score_params: dict[str, Any],
+) -> Rows:
+    """The data of `fit` as arrays, ready to be divided, and what scores them."""
+    (given,) = indexable(X)
+    X = validate_data(fitted, X, accept_sparse="csr", dtype=fitted._dtype, reset=False)
+    y = np.asarray(densify(y))
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+    if "sample_weight" in score_params:
+        weights = _check_sample_weight(score_params["sample_weight"], X, dtype=X.dtype)
+        score_params = {**score_params, "sample_weight": weights}
+    if is_classifier(fitted) and not fitted._multilabel:
+        scorer = knowing_labels(scorer, fitted.classes_)
+    return Rows(
+        X,
+        y,
+        sample_weight,
+        names=getattr(fitted, "feature_names_in_", None),
+        # A scorer is shown the rows as they came: with their names.
+        X_to_score=X if scorer is None else given,
+        scorer=scorer,
+        score_params=score_params,
+    )

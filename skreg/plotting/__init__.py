@@ -1,0 +1,24 @@
+"""Displays: pictures of weights, of training and of what a penalty does.
+
+They follow scikit-learn's conventions: an object holds the numbers, ``from_...`` computes
+them, ``plot`` draws them, and ``ax_`` and ``figure_`` are there to be changed. matplotlib
+is needed to draw, not to import this module: ``pip install "skreg[plot]"``.
+
+- :class:`WeightDistributionDisplay`: histograms of weights, the exact zeros counted apart.
+- :class:`WeightMatrixDisplay`: which inputs reach which neurons.
+- :class:`LossCurveDisplay`: data loss, penalty and objective by epoch.
+- :class:`RegularizationPathDisplay`: features left and score along λ.
+- :class:`PenaltyGeometryDisplay`: the regions of penalties and where a loss touches them.
+"""
+
+from skreg.plotting.curves import LossCurveDisplay, RegularizationPathDisplay
+from skreg.plotting.geometry import PenaltyGeometryDisplay
+from skreg.plotting.weights import WeightDistributionDisplay, WeightMatrixDisplay
+
+__all__ = [
+    "LossCurveDisplay",
+    "PenaltyGeometryDisplay",
+    "RegularizationPathDisplay",
+    "WeightDistributionDisplay",
+    "WeightMatrixDisplay",
+]

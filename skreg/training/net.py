@@ -1,0 +1,451 @@
+"""The skorch net: a stack of networks, their loss, penalty and optimizer, and who listens.
+
+skorch gives the callbacks, the history and the saving of parameters. Its own loop cuts
+batches with a DataLoader and reads the loss back after each, which on a small network costs
+several times the arithmetic, so the loop is our own (:mod:`skreg.training.loop`).
+
+Epoch-level callbacks work as in skorch. A callback that listens to batches switches the
+per-batch notifications on, and pays for them. Which callbacks work and what skorch's files
+hold says :mod:`skreg.training.skorch_net`; that module and this one are all that import skorch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from skorch.dataset import Dataset
+from skorch.history import History
+from torch import Tensor
+
+from skreg.losses import Loss
+from skreg.modules import MLP, penalized_parameters
+from skreg.modules.backprop import Backprop
+from skreg.optim import optimality_residual
+from skreg.optim.fista import FISTA
+from skreg.penalties import Penalty
+from skreg.training.data import Shuffler, TensorData
+from skreg.training.device import move, restore_generators
+from skreg.training.loop import Keeper, Loop
+from skreg.training.passes import mean_losses_and_gradients, raw_outputs
+from skreg.training.pickling import curves_from_plain, curves_to_plain, from_plain, to_plain
+from skreg.training.progress import Progress
+from skreg.training.skorch_net import SkorchSide
+
+
+class RegularizedNet(Loop, SkorchSide):
+    """A stack of networks, trained by the loop it inherits.
+
+    Parameters
+    ----------
+    module : MLP
+        Initialized; trained in place.
+    criterion : Loss
+    optimizer : callable
+        Takes parameter groups and returns an optimizer: ``FISTA``, or one that takes `lr`.
+    penalty : Penalty or None
+    penalize_bias : bool
+    progress : Progress
+    shufflers : sequence of Shuffler, one per member
+        Source of the order of the rows. Members that read the same stream of the data share
+        theirs.
+    max_fun : int
+        Evaluations of the loss allowed to ``FISTA``.
+
+    Attributes
+    ----------
+    scorer : callable or None
+        Takes raw outputs on the validation rows, shape (n_members, n_samples, n_outputs),
+        and returns one score per member, shape (n_members,). Larger is better.
+    on_epoch : callable or None
+        Called after every epoch of `train_on`; ends the training by returning True.
+    speaks : tuple of three callables or None
+        What turn raw outputs, and targets, into the estimator's language: labels, say; and
+        what scores the two. For callbacks that score with `predict` during training.
+    keeper : Keeper or None
+        Shown the net after every epoch of `train_on`, to save where it stands.
+    module_, optimizer_, criterion_, history, callbacks_
+        As in any skorch net.
+    data_losses_, penalties_ : list of ndarray of shape (n_members,)
+        One entry an epoch. The data loss is the mean over the epoch's batches, each before
+        its own step; the penalty is that of the weights the epoch began with.
+    scores_ : list of ndarray of shape (n_members,)
+        Validation scores, if there is validation data.
+    epochs_before_, scores_before_ : int
+        How many entries of the curves are those of nets that trained the module before.
+    n_epochs_ : int
+        Epochs in the last call.
+    converged_ : ndarray of bool of shape (n_members,)
+    improved_ : ndarray of bool of shape (n_members,)
+        Which members were better than ever in the last epoch.
+    interrupted_ : bool
+        Whether KeyboardInterrupt ended the last call.
+    """
+
+    def __init__(
+        self,
+        module: MLP,
+        criterion: Loss,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        penalty: Penalty | None,
+        penalize_bias: bool,
+        progress: Progress,
+        shufflers: Sequence[Shuffler],
+        batch_size: int,
+        shuffle: bool,
+        max_epochs: int,
+        max_fun: int,
+        callbacks: list | None,
+        verbose: int,
+        device: str,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion,
+            optimizer,
+            lr=float(progress.learning_rate_init[0]),
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            train_split=None,
+            callbacks=callbacks,
+            # Batches are shown to those who ask: what was predicted for them in training
+            # is not kept for a score of the epoch.
+            use_caching=False,
+            predict_nonlinearity=criterion.predict,
+            verbose=verbose,
+            device=device,
+        )
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.progress = progress
+        self.shufflers = shufflers
+        self.shuffle = shuffle
+        self.max_fun = max_fun
+        self.scorer: Callable[[Tensor], np.ndarray] | None = None
+        self.on_epoch: Callable[[], bool] | None = None
+        self.speaks: tuple[Callable, Callable, Callable] | None = None
+        self.keeper: Keeper | None = None
+
+    device: str
+
+    # ------------------------------------------------------------------ skorch's building
+
+    def get_default_callbacks(self) -> list:
+        # skorch's own print, time and average batch by batch: what is wanted of that is
+        # recorded here once an epoch.
+        return []
+
+    def initialize_criterion(self) -> RegularizedNet:
+        self.criterion_ = self.criterion
+        return self
+
+    def initialize_optimizer(self, *args: Any) -> RegularizedNet:
+        """Put the penalty on the weights, and nothing on the rest."""
+        penalized = self.penalized_weights()
+        chosen = {id(parameter) for parameter in penalized}
+        rest = [p for p in self.module_.parameters() if id(p) not in chosen]
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter], "penalty": self._penalty_on(parameter)}
+            for parameter in penalized
+        ]
+        if rest:
+            groups.append({"params": rest, "penalty": None})
+        self.optimizer_ = self.optimizer(groups)
+        self._rates = np.empty(0)
+        self.set_learning_rates()
+        return self
+
+    def initialize(self) -> Self:
+        super().initialize()
+        self.data_losses_: list[np.ndarray] = []
+        self.penalties_: list[np.ndarray] = []
+        self.scores_: list[np.ndarray] = []
+        self.epochs_before_ = self.scores_before_ = 0
+        self._backprop = None
+        self._generators = [
+            torch.Generator(self.device).manual_seed(
+                int(shuffler.random_state.randint(2**31 - 1))
+            )
+            for shuffler in (self.shufflers if self.module_.dropout else ())
+        ]
+        return self
+
+    def on_module(self, module: Any, **changes: Any) -> Self:
+        """Return an initialized net of another module: the same settings but for `changes`.
+
+        Nobody listens to it: it has no callbacks.
+        """
+        settings: dict[str, Any] = {
+            "optimizer": self.optimizer,
+            "penalty": self.penalty,
+            "penalize_bias": self.penalize_bias,
+            "progress": self.progress,
+            "shufflers": self.shufflers,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "max_epochs": self.max_epochs,
+            "max_fun": self.max_fun,
+            "callbacks": None,
+            "verbose": 0,
+            "device": self.device,
+        }
+        return type(self)(module, self.criterion, **{**settings, **changes}).initialize()
+
+    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
+        """Raw outputs of the first member, for skorch's own `predict` and scoring."""
+        return self.module_(x)[0]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict as the estimator does, where it said how; else as `predict_proba`."""
+        if self.speaks is None:
+            return super().predict(X)
+        return self.speaks[0](self.forward(X))
+
+    def penalized_weights(self) -> list[Tensor]:
+        """Return the parameters the penalty is put on."""
+        named = penalized_parameters(self.module_, penalize_bias=self.penalize_bias)
+        return [parameter for _, parameter in named]
+
+    def set_penalty(self, penalty: Penalty | None) -> None:
+        """Change the penalty between two calls of `train_on`; the optimizer goes on."""
+        self.penalty = penalty
+        groups = zip(self.penalized_weights(), self.optimizer_.param_groups, strict=False)
+        for parameter, group in groups:
+            self.optimizer_.set_penalty(group, self._penalty_on(parameter))
+
+    def _penalty_on(self, parameter: Tensor) -> Penalty | None:
+        """The penalty, knowing the layers in one of the module's parameters."""
+        if self.penalty is None:
+            return None
+        first = parameter is self.module_.weight
+        pilots = self.penalty._pilots
+        pilot = None if pilots is None else torch.as_tensor(pilots[0 if first else 1])
+        return self.penalty.for_layers(
+            self.module_.layers_of(parameter),
+            first=first,
+            pilot=None if pilot is None else pilot.to(parameter),
+        )
+
+    def move_to(self, device: str) -> None:
+        """Go on with module and optimizer on another device."""
+        if torch.device(device) != torch.device(self.device):
+            move(self.module_, self.optimizer_, device)
+            self.device = device
+            states = [generator.get_state() for generator in self._generators]
+            self._generators = restore_generators(states, device)
+
+    def continue_curves(self, previous: RegularizedNet) -> None:
+        """Go on with the curves of a net that trained the same module before."""
+        self._start = previous._start
+        self.data_losses_ = list(previous.data_losses_)
+        self.penalties_ = list(previous.penalties_)
+        self.scores_ = list(previous.scores_)
+        self.epochs_before_, self.scores_before_ = len(self.data_losses_), len(self.scores_)
+        self.progress.samples_seen = previous.progress.samples_seen
+
+    # ------------------------------------------------------------------ measuring
+
+    def optimality_residual(self, data: TensorData) -> np.ndarray:
+        """Return each member's optimality residual over `data`, shape (n_members,)."""
+        self.module_.eval()
+        _, gradients = mean_losses_and_gradients(
+            Backprop(self.module_, self.criterion_, data.readers),
+            data.to(self.device),
+            self.batch_size,
+        )
+        penalties = [g["penalty"] for g in self.optimizer_.param_groups for _ in g["params"]]
+        parts = zip(self.module_.parameters(), gradients, penalties, strict=True)
+        # But for what a callback has frozen.
+        moved = [part for part in parts if part[0].requires_grad]
+        if not moved:
+            return np.zeros(self.module_.n_members)
+        parameters, of_moved, on_moved = zip(*moved, strict=True)
+        with torch.no_grad():
+            return optimality_residual(parameters, of_moved, on_moved).cpu().numpy()
+
+    def closing_residual(self, data: TensorData) -> tuple[float, float]:
+        """Return how far from optimal the training of one member ended, and how far it may.
+
+        That is `tol` where it ran into a limit. Mini-batches end further from the optimum than
+        that, by patience, where the loss stands still. On columns of unit size no gradient of a
+        linear model is larger than the root mean square of the gradients by the raw outputs: a
+        residual above that says that the columns are of other sizes, and that the optimizer
+        stands still where the loss could fall.
+        """
+        tol = float(self.progress.tol[0])
+        if not self.converged_.all():
+            return float(self.optimality_residual(data)[0]), tol
+        is_sought = isinstance(self.optimizer_, FISTA) or self.validates_
+        if is_sought or not self.trains_what_it_is():
+            # Within the tolerance, the best on the rows held out, or of another loss.
+            return 0.0, np.inf
+        raw, target = self.raw_outputs(data).cpu(), data.y
+        assert target is not None
+        slopes = self.criterion_.gradient(raw, target)
+        squares = slopes.square().sum((0, 2))
+        if data.sample_weight is not None:
+            squares = squares * data.sample_weight
+        return float(self.optimality_residual(data)[0]), max(tol, squares.mean().sqrt().item())
+
+    def trains_what_it_is(self) -> bool:
+        """Whether the loss in training is that of the network as it predicts."""
+        return not self.module_.dropout
+
+    def penalty_values(self) -> Tensor:
+        """Return the penalty of each member at the current weights, shape (n_members,)."""
+        values = self.module_.weight.new_zeros(self.module_.n_members)
+        with torch.no_grad():
+            for group in self.optimizer_.param_groups:
+                if group["penalty"] is not None:
+                    values = values + group["penalty"].value(group["params"])
+        return values
+
+    def raw_outputs(self, data: TensorData) -> Tensor:
+        """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
+        return raw_outputs(self.module_, data, self.device)
+
+    # ------------------------------------------------------------------ what the loop asks for
+
+    def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict:
+        """Return the rows as skorch's scoring callbacks want them."""
+        return {
+            "dataset_train": Dataset(train.X, self.target_as_given(train.y)),
+            "dataset_valid": valid and Dataset(valid.X, self.target_as_given(valid.y)),
+        }
+
+    def target_as_given(self, target: Any) -> Any:
+        """Targets as they were in `fit`: labels, say."""
+        return target if self.speaks is None else self.speaks[1](target)
+
+    def set_learning_rates(self) -> None:
+        # "constant" is left alone after the start: a skorch LRScheduler may be at work.
+        rates = self.progress.learning_rates
+        if np.array_equal(rates, self._rates) or isinstance(self.optimizer_, FISTA):
+            return
+        self._rates = rates
+        shared = float(rates[0]) if (rates == rates[0]).all() else None
+        for group in self.optimizer_.param_groups:
+            parameter = group["params"][0]
+            group["lr"] = parameter.new_tensor(rates) if shared is None else shared
+
+    # ------------------------------------------------------------------ the history
+
+    @property
+    def history(self) -> History:
+        """A row for each epoch, as skorch has it.
+
+        The curves say all that is in it, so that without callbacks, which read it and add to
+        it in training, it is written when somebody asks.
+        """
+        if self.initialized_ and not self.callbacks_:
+            n_rows = len(self.history_)
+            if n_rows < len(self.data_losses_) - self.epochs_before_:
+                self.history_.extend(self._rows()[n_rows:])
+        return self.history_
+
+    @history.setter
+    def history(self, history: History) -> None:
+        self.history_ = history
+
+    def record(self) -> None:
+        """Write the last epoch to the history where callbacks read it; print if `verbose`."""
+        number = len(self.data_losses_) - self.epochs_before_ - 1
+        if self.callbacks_:
+            measured = self._measured_in(number)
+            row = next(reversed(self.history))
+            row.update(measured)
+            if self.reads_batches() and not row["batches"]:
+                # Nobody has listened to batches: the epoch is one.
+                row["batches"].append(
+                    {"train_loss": row["train_loss"], "train_batch_size": len(self._train)}
+                )
+            if self.module_.n_members == 1:
+                # Where skorch's Checkpoint looks for whether an epoch was the best.
+                best = "valid_score_best" if self.validates_ else "train_loss_best"
+                row[best] = bool(self.improved_[0])
+        if self.verbose:
+            measured = self._measured_in(number)
+            shown = ", ".join(f"{k} = {np.mean(v):.6f}" for k, v in measured.items())
+            print(f"Epoch {number + 1}: {shown}")
+
+    def rewrite_history(self, first: int = 0) -> None:
+        """Make the history say what the curves say from an epoch on.
+
+        To be called after the curves came from elsewhere.
+        """
+        n_epochs = len(self.data_losses_) - first
+        self.epochs_before_ = first
+        self.scores_before_ = len(self.scores_) - (n_epochs if self.validates_ else 0)
+        self.history_.clear()
+        if self.callbacks_:
+            self.history_.extend(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """The history as `record` writes it."""
+        rows: list[dict[str, Any]] = []
+        best: dict[str, float] = {}
+        for number in range(len(self.data_losses_) - self.epochs_before_):
+            row = {"batches": [], "epoch": number + 1, **self._measured_in(number)}
+            rows.append(row)
+            if self.module_.n_members == 1:
+                name = "valid_score" if "valid_score" in row else "train_loss"
+                merit = row[name] if name == "valid_score" else -row[name]
+                row[f"{name}_best"] = merit > best.get(name, -np.inf)
+                best[name] = max(best.get(name, -np.inf), merit)
+        return rows
+
+    def _measured_in(self, number: int) -> dict[str, Any]:
+        """What the curves say of an epoch, counted from the net's first."""
+        epoch = self.epochs_before_ + number
+        data_loss, penalty = self.data_losses_[epoch], self.penalties_[epoch]
+        row = {"data_loss": data_loss, "penalty": penalty, "train_loss": data_loss + penalty}
+        if self.scores_before_ + number < len(self.scores_):
+            row["valid_score"] = self.scores_[self.scores_before_ + number]
+        return {k: v.item() if len(v) == 1 else v.tolist() for k, v in row.items()}
+
+    # ------------------------------------------------------------------ pickling
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state that a pickle made on any device loads anywhere from.
+
+        Plain where that can be (:mod:`skreg.training.pickling`). A module of another kind is
+        pickled as it is, its tensors on the CPU, and so is a net whose callbacks may point
+        into it.
+        """
+        if self.initialized_ and not self.callbacks_ and type(self.module_) is MLP:
+            return to_plain(self)
+        state = self.__dict__.copy()
+        # What is there in training alone: a callback may pickle the net then.
+        for name in ("_train", "_valid", "_train_epoch", "_graphed"):
+            state.pop(name, None)
+        for name in ("_backprop", "on_epoch", "speaks", "keeper"):
+            state[name] = None
+        state["_generators"] = [generator.get_state() for generator in self._generators]
+        state.update(curves_to_plain(self))
+        if not self.callbacks_:
+            state["history_"] = History()
+        if torch.device(self.device).type != "cpu":
+            # Together, so that the optimizer goes on pointing at the module's parameters and
+            # a scheduler among the callbacks at the optimizer.
+            together = ("module_", "optimizer_", "callbacks_")
+            parts = copy.deepcopy({name: state[name] for name in together})
+            state.update(parts)
+            move(state["module_"], state["optimizer_"], "cpu")
+            state["module"] = state["module_"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.get("plain"):
+            from_plain(self, state)
+            return
+        self.__dict__.update(state)
+        curves_from_plain(self, state)
+        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            self.device = "cpu"
+        if torch.device(self.device).type != "cpu":
+            move(self.module_, self.optimizer_, self.device)
+        self._generators = restore_generators(state["_generators"], self.device)

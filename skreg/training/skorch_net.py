@@ -1,0 +1,289 @@
+"""What skorch's callbacks and files ask of a net, and which of them its training cannot serve.
+
+A callback that would do nothing, or fail in the middle or at the end of a training, is an
+error before the first epoch. Files of parameters say what they are parameters of: they are
+not loaded into a net that computes, or an optimizer that minimizes, something else.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    GradientNormClipping,
+    InputShapeSetter,
+    LRScheduler,
+    ParamMapper,
+    PassthroughScoring,
+    TrainEndCheckpoint,
+    WandbLogger,
+)
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from skreg.losses import Loss
+from skreg.modules import MLP
+from skreg.optim.fista import FISTA
+from skreg.training.checkpoint import fingerprint, network_fingerprint
+from skreg.training.progress import Progress
+
+_BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+_READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
+# Under this name files hold what their state is the state of.
+_MADE_OF = "skreg_made_of"
+# What the outputs depend on beside the parameters; the rest is how these were trained.
+_OF_THE_OUTPUTS = ("activation", "network")
+
+_WITHOUT_BATCHES = "'fista' takes steps on all rows at once, and there are no batches"
+_REFUSED_BY_FISTA: dict[type, str] = {
+    LRScheduler: "'fista' finds its steps by a line search, and has no learning rate",
+    GradientNormClipping: "'fista' finds its steps by a line search, on gradients as they are",
+    ParamMapper: "'fista' goes on from weights that are those of its last step",
+    BatchScoring: _WITHOUT_BATCHES,
+}
+
+
+class SkorchSide(NeuralNet):
+    """The side of a net that skorch's callbacks see."""
+
+    module_: Any
+    optimizer_: Any
+    criterion_: Loss
+    optimizer: Any
+    penalty: Any
+    progress: Progress
+    scorer: Callable[[Tensor], Any] | None
+    validates_: bool
+    history: Any
+    speaks: tuple[Callable, Callable, Callable] | None
+
+    # ------------------------------------------------------------------ not here
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Not here: rows, targets and weights are the estimator's business."""
+        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit"))
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
+        """Not here: rows, targets and weights are the estimator's business."""
+        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "partial_fit"))
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
+        """Not here: rows, targets and weights are the estimator's business."""
+        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit_loop"))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Score as the estimator does, for callbacks during training."""
+        if self.speaks is None:
+            raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "score"))
+        return self.speaks[2](y, self.predict(X), None)
+
+    # ------------------------------------------------------------------ callbacks
+
+    def listens_to_batches(self) -> bool:
+        """Whether a callback wants to see every batch."""
+        return any(
+            getattr(type(callback), event) is not getattr(Callback, event)
+            for _, callback in self.callbacks_
+            for event in _BATCH_EVENTS
+        )
+
+    def reads_batches(self) -> bool:
+        """Whether a callback reads the batches of an epoch when that is over."""
+        return any(isinstance(callback, _READERS) for _, callback in self.callbacks_)
+
+    def check_callbacks(self) -> None:
+        """Raise ValueError where a callback cannot do in this training what it is for."""
+        recorded = self._names_in_history()
+        for _, callback in self.callbacks_:
+            name = type(callback).__name__
+            reason = self._reason_against(callback)
+            if reason is not None:
+                raise ValueError(f"{name} cannot work here: {reason}.")
+            watched = _watched_by(callback)
+            if recorded is not None and watched is not None and watched not in recorded:
+                raise ValueError(
+                    f"{name} watches {watched!r}, which no epoch records: there are "
+                    f"{', '.join(sorted(recorded))}. With early_stopping=True there are "
+                    f"'valid_score', of which larger is better, and 'valid_score_best'."
+                )
+            if isinstance(callback, ParamMapper):
+                self._check_patterns(callback)
+
+    def _reason_against(self, callback: Callback) -> str | None:
+        if isinstance(callback, InputShapeSetter):
+            return (
+                "the network is made for its rows by the estimator, which tells a module "
+                "their number of features as n_features. Leave the callback out"
+            )
+        if isinstance(self.optimizer_, FISTA):
+            for kind, reason in _REFUSED_BY_FISTA.items():
+                if isinstance(callback, kind):
+                    return f"solver={reason}. Use solver='adam' or 'sgd', or leave it out"
+        schedule = self.progress.learning_rate
+        if isinstance(callback, LRScheduler) and schedule != "constant":
+            return (
+                f"learning_rate={schedule!r} sets the learning rate too. Use "
+                f"learning_rate='constant', or leave the callback out"
+            )
+        return None
+
+    def _names_in_history(self) -> set[str] | None:
+        """What epochs record; None if somebody else's callback may record anything."""
+        best = "valid_score_best" if self.validates_ else "train_loss_best"
+        names = {"epoch", "data_loss", "penalty", "train_loss", best}
+        if self.validates_:
+            names.add("valid_score")
+        for _, callback in self.callbacks_:
+            if not type(callback).__module__.startswith("skorch."):
+                return None
+            scores = getattr(callback, "on_train", False) or self.validates_
+            name = getattr(callback, "name_", getattr(callback, "name", None))
+            if name is not None and scores:
+                names |= {name, f"{name}_best"}
+            event = getattr(callback, "event_name", None)
+            if event is not None:
+                names.add(event)
+        return names
+
+    def _check_patterns(self, callback: ParamMapper) -> None:
+        parameters = list(self.get_all_learnable_params())
+        for pattern in callback.patterns:
+            if not any(callback.filter_parameters([pattern], parameters)):
+                names = ", ".join(repr(name) for name, _ in parameters)
+                raise ValueError(
+                    f"{type(callback).__name__}: the pattern {pattern!r} fits no parameter. "
+                    f"Those to choose from are {names}."
+                )
+
+    # ------------------------------------------------------------------ files
+
+    def load_params(self, *args: Any, **kwargs: Any) -> None:
+        """Load what `save_params` or a Checkpoint has written, as in any skorch net.
+
+        Raises
+        ------
+        ValueError
+            If parameters are those of a network of another kind, or the state is that of an
+            optimizer that minimized something else. The net is as it was then.
+        """
+        before = copy.deepcopy((self.module_.state_dict(), self.optimizer_.state_dict()))
+        history = self.history
+        try:
+            super().load_params(*args, **kwargs)
+        except Exception:
+            self.module_.load_state_dict(before[0])
+            self.optimizer_.load_state_dict(before[1])
+            self.history = history
+            raise
+
+    def _get_module(self, name: str, msg: str) -> Any:
+        # What skorch saves and loads by its state.
+        if name == "module_":
+            return _Filed(self.module_, self._made_of(_OF_THE_OUTPUTS))
+        if name == "optimizer_":
+            return _FiledOptimizer(self.optimizer_, self._made_of())
+        if name == "criterion_":
+            return _FiledLoss(self.criterion_, self._made_of())
+        return super()._get_module(name, msg)
+
+    def _made_of(self, names: tuple[str, ...] = ()) -> dict[str, list[str]]:
+        """By name what this net is, in words and as a fingerprint; `names` or all of it."""
+        module, optimizer = self.module_, self.optimizer_
+        method = {g.get("penalty_method") for g in optimizer.param_groups}
+        made_of = {
+            "loss": (repr(self.criterion_), self.criterion_),
+            "penalty": (repr(self.penalty), self.penalty),
+            "penalty_method": (", ".join(map(str, method)), sorted(map(str, method))),
+            "solver": (type(optimizer).__name__, type(optimizer)),
+        }
+        if isinstance(module, MLP):
+            made_of["activation"] = (repr(module.activation), module.activation)
+            made_of["dropout"] = (str(module.dropout), module.dropout)
+        else:
+            shown = type(module.network).__name__
+            made_of["network"] = (shown, network_fingerprint(module.network))
+        return {
+            name: [shown, fingerprint(value)]
+            for name, (shown, value) in made_of.items()
+            if not names or name in names
+        }
+
+
+_ASK_THE_ESTIMATOR = (
+    "The net of an estimator is a {} without a {} of its own: rows, targets and weights are "
+    "the estimator's business. Call fit, partial_fit or score of the estimator."
+)
+
+
+def _watched_by(callback: Callback) -> str | None:
+    """The entry of an epoch that a callback needs."""
+    if isinstance(callback, WandbLogger):
+        return "valid_loss_best" if callback.save_model else None
+    if isinstance(callback, LRScheduler):
+        if callback.policy_ is not ReduceLROnPlateau or callback.step_every != "epoch":
+            return None
+        return None if callable(callback.monitor) else str(callback.monitor)
+    if isinstance(callback, EarlyStopping | Checkpoint):
+        return callback.monitor if isinstance(callback.monitor, str) else None
+    return None
+
+
+class _Filed:
+    """A part of a net as skorch's files hold it: its state, and what that is the state of."""
+
+    def __init__(self, part: Any, made_of: dict[str, list[str]]) -> None:
+        self.part, self.made_of = part, made_of
+
+    def state_dict(self) -> Any:
+        state = self.part.state_dict()
+        # Torch's own place for what is said of a state, which no other reader minds.
+        state._metadata[_MADE_OF] = self.made_of
+        return state
+
+    def load_state_dict(self, state: Any) -> None:
+        self.check(getattr(state, "_metadata", {}).pop(_MADE_OF, {}))
+        self.part.load_state_dict(state)
+
+    def check(self, saved: dict[str, list[str]]) -> None:
+        """Raise ValueError where this is not what was saved."""
+        changes = [
+            f"{name} was {saved[name][0]} and is {shown}"
+            if saved[name][0] != shown
+            else f"{name} is another {shown}"
+            for name, (shown, own) in self.made_of.items()
+            if name in saved and saved[name][1] != own
+        ]
+        if changes:
+            raise ValueError(
+                f"The files are those of another fit: {'; '.join(changes)}. Set the "
+                f"estimator's parameters as they were, or load other files."
+            )
+
+
+class _FiledOptimizer(_Filed):
+    def state_dict(self) -> Any:
+        return {**self.part.state_dict(), _MADE_OF: self.made_of}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.check(state.get(_MADE_OF, {}))
+        self.part.load_state_dict({k: v for k, v in state.items() if k != _MADE_OF})
+
+
+class _FiledLoss(_Filed):
+    """A loss has no state. In a tensor, so that safetensors takes it."""
+
+    def state_dict(self) -> Any:
+        content = json.dumps(self.made_of).encode()
+        return {_MADE_OF: torch.frombuffer(bytearray(content), dtype=torch.uint8)}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.check(json.loads(bytes(state[_MADE_OF].tolist())))

@@ -1,0 +1,259 @@
+"""The stacked MLP: each member is the network it would be alone."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from sklearn.neural_network import MLPRegressor
+from torch import nn
+
+from skreg.losses import (
+    AbsoluteError,
+    CallableLoss,
+    Huber,
+    Logistic,
+    Multinomial,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
+from skreg.modules import MLP, penalized_parameters
+from skreg.modules.backprop import Backprop, Forward, outputs_at_once
+from skreg.modules.mlp import ACTIVATIONS
+
+
+def stack_and_alone(**settings):
+    stack = MLP(4, (5, 3), 2, n_members=3, random_state=[1, 2, 3], **settings)
+    return stack, [MLP(4, (5, 3), 2, random_state=seed, **settings) for seed in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_stack_computes_what_its_members_compute_alone(activation):
+    stack, alone = stack_and_alone(activation=activation, dtype=torch.float64)
+    shared = torch.randn(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    own = torch.stack([shared, shared + 1, shared - 1])
+    for member, network in enumerate(alone):
+        torch.testing.assert_close(stack(shared)[member], network(shared)[0])
+        torch.testing.assert_close(stack(own)[member], network(own[member])[0])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(), (5,), (5, 3)])
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_forward_computes_what_the_module_does(n_members, sizes, activation):
+    mlp = MLP(
+        4,
+        sizes,
+        2,
+        activation=activation,
+        n_members=n_members,
+        random_state=[0] * n_members,
+        dtype=torch.float64,
+    )
+    x = torch.randn(
+        n_members, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    before = x.clone()
+    own, shared = Forward(mlp, [1] * n_members), Forward(mlp)
+    # Buffers are used again, and what was returned from them stays as it was.
+    batches = [x[:, :4], x[:, 4:8], x[:, 8:], x[0], x[0, :0]]
+    outputs = [(own if b.ndim == 3 else shared).outputs(b) for b in batches]
+    for batch, raw in zip(batches, outputs, strict=True):
+        torch.testing.assert_close(raw, mlp(batch).detach())
+        if n_members == 1 and batch.ndim == 2:
+            torch.testing.assert_close(raw, outputs_at_once(mlp, batch))
+    assert torch.equal(x, before)
+
+
+def test_gradients_of_a_stack_are_those_of_its_members():
+    stack, alone = stack_and_alone(dtype=torch.float64)
+    x = torch.randn(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    stack(x).square().sum().backward()
+    for member, network in enumerate(alone):
+        network(x).square().sum().backward()
+        for stacked, single in zip(stack.parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(stacked.grad[member], single.grad[0])
+
+
+def test_equals_a_torch_network_of_linear_layers():
+    mlp = MLP(4, (5,), 2, activation="tanh", random_state=0)
+    layers = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2))
+    with torch.no_grad():
+        for linear, weight, bias in zip(layers[::2], mlp.weights, mlp.biases, strict=True):
+            linear.weight.copy_(weight[0].T)
+            linear.bias.copy_(bias[0])
+    x = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mlp(x)[0], layers(x))
+
+
+@pytest.mark.parametrize("activation", ["relu", "logistic"])
+def test_starts_from_scikit_learns_weights(activation):
+    # One epoch at a rate of next to nothing leaves MLPRegressor at its initial weights.
+    theirs = MLPRegressor(
+        hidden_layer_sizes=(5, 3),
+        activation=activation,
+        learning_rate_init=1e-300,
+        random_state=7,
+    )
+    theirs.partial_fit(np.zeros((2, 4)), np.zeros((2, 2)))
+    ours = MLP(4, (5, 3), 2, activation=activation, random_state=7, dtype=torch.float64)
+    for weight, bias, coef, intercept in zip(
+        ours.weights, ours.biases, theirs.coefs_, theirs.intercepts_, strict=True
+    ):
+        np.testing.assert_array_equal(weight[0].detach().numpy(), coef)
+        np.testing.assert_array_equal(bias[0].detach().numpy(), intercept)
+
+
+def test_the_same_start_in_both_precisions_and_for_a_shared_seed():
+    single = MLP(4, (5,), 1, random_state=0)
+    double = MLP(4, (5,), 1, random_state=0, dtype=torch.float64)
+    assert torch.equal(single.weights[0], double.weights[0].float())
+    shared = MLP(4, (5,), 1, n_members=2, random_state=0)
+    assert torch.equal(shared.weights[0][0], shared.weights[0][1])
+
+
+def test_no_hidden_layer_is_a_linear_model():
+    mlp = MLP(3, (), 2, random_state=0)
+    x = torch.eye(3)
+    torch.testing.assert_close(mlp(x)[0], mlp.weights[0][0] + mlp.biases[0][0])
+
+
+class TestDropout:
+    def test_is_off_in_evaluation(self):
+        mlp = MLP(4, (50,), 1, dropout=0.5, random_state=0).eval()
+        assert torch.equal(mlp(torch.ones(3, 4)), mlp(torch.ones(3, 4)))
+
+    def test_keeps_the_mean_and_zeroes_the_share(self):
+        mlp = MLP(4, (50,), 1, dropout=0.3, random_state=0)
+        mask = mlp._dropout_mask(torch.ones(1, 4000, 50), [torch.Generator().manual_seed(0)])
+        assert mask.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
+        assert mask.mean().item() == pytest.approx(1.0, abs=0.01)
+
+    def test_each_member_draws_from_its_own_generator(self):
+        stack = MLP(4, (50,), 1, dropout=0.3, n_members=2, random_state=0)
+        alone = MLP(4, (50,), 1, dropout=0.3, random_state=0)
+        x = torch.ones(3, 4)
+        together = stack(x, [torch.Generator().manual_seed(seed) for seed in (1, 2)])
+        for member, seed in enumerate((1, 2)):
+            own = alone(x, [torch.Generator().manual_seed(seed)])
+            torch.testing.assert_close(together[member], own[0])
+
+    def test_without_generators_takes_torchs(self):
+        mlp = MLP(4, (50,), 1, dropout=0.3, random_state=0)
+        state = torch.get_rng_state()
+        mlp(torch.ones(3, 4))
+        assert not torch.equal(state, torch.get_rng_state())
+        torch.set_rng_state(state)
+
+
+class TestPenalizedParameters:
+    def names(self, module, **settings):
+        return [name for name, _ in penalized_parameters(module, **settings)]
+
+    def test_weights_of_an_mlp_and_biases_when_asked_for(self):
+        mlp = MLP(4, (5,), 1)
+        assert self.names(mlp) == ["weight"]
+        assert self.names(mlp, penalize_bias=True) == ["weight", "bias"]
+        nested = nn.Sequential(mlp, nn.Linear(1, 1))
+        assert self.names(nested) == ["0.weight", "1.weight"]
+
+    @pytest.mark.parametrize(
+        "norm", [nn.BatchNorm1d(8), nn.LayerNorm(8), nn.GroupNorm(2, 8), nn.InstanceNorm1d(8)]
+    )
+    def test_normalization_layers_never(self, norm):
+        net = nn.Sequential(nn.Linear(4, 8), norm, nn.Linear(8, 1))
+        assert self.names(net) == ["0.weight", "2.weight"]
+        assert self.names(net, penalize_bias=True) == [
+            "0.weight",
+            "0.bias",
+            "2.weight",
+            "2.bias",
+        ]
+
+    def test_convolutions_embeddings_and_recurrent_layers(self):
+        net = nn.ModuleDict(
+            {"conv": nn.Conv2d(1, 2, 3), "embed": nn.Embedding(5, 2), "rnn": nn.GRU(2, 2)}
+        )
+        assert self.names(net) == [
+            "conv.weight",
+            "embed.weight",
+            "rnn.weight_ih_l0",
+            "rnn.weight_hh_l0",
+        ]
+
+    def test_a_parameter_shared_by_two_layers_counts_once(self):
+        first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+        second.weight = first.weight
+        assert self.names(nn.Sequential(first, second)) == ["0.weight"]
+
+
+LOSSES = {
+    "squared_error": SquaredError(),
+    "absolute_error": AbsoluteError(),
+    "huber": Huber(0.5),
+    "poisson": Poisson(),
+    "quantile": Quantile(0.8),
+    "logistic": Logistic(),
+    "callable": CallableLoss(lambda f, y: (f - y).cosh().log()),
+    "multinomial": Multinomial(),
+}
+
+
+class TestBackprop:
+    """The gradient by hand is autograd's, whatever the shape of the problem."""
+
+    @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+    @given(
+        depth=st.integers(0, 3),
+        readers=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+        n_outputs=st.sampled_from([1, 3, 17]),
+        activation=st.sampled_from(sorted(ACTIVATIONS)),
+        weighted=st.booleans(),
+        seed=st.integers(0, 100),
+    )
+    def test_equals_autograd(self, loss, depth, readers, n_outputs, activation, weighted, seed):
+        rng = np.random.default_rng(seed)
+        n_members = sum(readers)
+        module = MLP(
+            4,
+            (5, 2, 3)[:depth],
+            n_outputs,
+            activation=activation,
+            n_members=n_members,
+            random_state=list(range(seed, seed + n_members)),
+            dtype=torch.float64,
+        )
+        # A table for each number of readers; targets and weights for each member.
+        shared = len(readers) == 1
+        lead = () if shared else (n_members,)
+        X = torch.from_numpy(rng.normal(size=(7, 4) if shared else (len(readers), 7, 4)))
+        if isinstance(loss, Multinomial):
+            y = torch.from_numpy(rng.integers(0, n_outputs, size=(*lead, 7, 1)))
+        else:
+            y = torch.from_numpy(rng.integers(0, 2, size=(*lead, 7, n_outputs)).astype(float))
+        weights = torch.from_numpy(rng.uniform(0, 2, size=(*lead, 7))) if weighted else None
+        rows = X if shared else X.repeat_interleave(torch.tensor(readers), 0)
+
+        backprop = Backprop(module, loss, readers)
+        raw = backprop(X, y, weights)
+        expected = module(rows)
+        per_sample = loss.value(expected, y)
+        if weighted:
+            per_sample = per_sample * weights
+        per_sample.mean(1).sum().backward()
+        torch.testing.assert_close(raw, expected.detach())
+        for gradient, parameter in zip(backprop.gradients, module.parameters(), strict=True):
+            torch.testing.assert_close(gradient, parameter.grad)
+
+    def test_batches_of_different_sizes_take_turns(self):
+        module = MLP(4, (5,), 1, random_state=0, dtype=torch.float64)
+        backprop = Backprop(module, SquaredError())
+        X = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        y = X[:, :1]
+        first = backprop(X, y, None)
+        gradient = backprop.gradients[0].clone()
+        backprop(X[:4], y[:4], None)
+        assert torch.equal(backprop(X, y, None), first)
+        assert torch.equal(backprop.gradients[0], gradient)
+        torch.testing.assert_close(first, module(X).detach())

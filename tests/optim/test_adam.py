@@ -1,0 +1,522 @@
+"""Optimizers: torch's own where nothing is penalized, the right problem where something is."""
+
+import copy
+import inspect
+import io
+import pickle
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from sklearn.linear_model import ElasticNet as SkElasticNet
+from sklearn.linear_model import Lasso, Ridge
+from strategies import tensors
+
+from skreg.optim import ProximalAdam, ProximalSGD, optimality_residual
+from skreg.optim.fista import FISTA
+from skreg.penalties import L1, L2, ElasticNet, GroupLasso
+from skreg.penalties.by_name import PENALTIES, make_penalty
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 8))
+y = X @ np.array([3.0, -2.0, 1.5, 0, 0, 0, 0, 0.05]) + rng.normal(size=60)
+X_t, y_t = torch.from_numpy(X), torch.from_numpy(y)
+
+
+def losses(weight):
+    return 0.5 * (X_t @ weight[0] - y_t).square().mean().reshape(1)
+
+
+def evaluate(weight):
+    """What FISTA asks for: losses and, if wanted, gradients."""
+
+    def function(with_gradients):
+        gradient = X_t.T @ (X_t @ weight[0] - y_t) / len(y_t)
+        return losses(weight), [gradient.unsqueeze(0)] if with_gradients else []
+
+    return function
+
+
+def run(make, n_steps, decay=1.0):
+    weight = torch.full((1, 8), 0.1, dtype=torch.float64, requires_grad=True)
+    optimizer = make([weight])
+    for _ in range(n_steps):
+        optimizer.zero_grad()
+        losses(weight).sum().backward()
+        optimizer.step()
+        for group in optimizer.param_groups:
+            group["lr"] *= decay
+    return weight.detach()
+
+
+TORCHS = {
+    "sgd": (
+        lambda p: ProximalSGD(p, lr=0.05),
+        lambda p: torch.optim.SGD(p, lr=0.05),
+    ),
+    "momentum": (
+        lambda p: ProximalSGD(p, lr=0.01, momentum=0.9),
+        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
+    ),
+    "nesterov": (
+        lambda p: ProximalSGD(p, lr=0.01, momentum=0.9, nesterov=True),
+        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True),
+    ),
+    "adam": (
+        lambda p: ProximalAdam(p, lr=0.05, betas=(0.8, 0.95), eps=1e-6),
+        lambda p: torch.optim.Adam(p, lr=0.05, betas=(0.8, 0.95), eps=1e-6),
+    ),
+    "adam, subgradient of L2": (
+        lambda p: ProximalAdam(p, lr=0.05, penalty=L2(0.3), penalty_method="subgradient"),
+        lambda p: torch.optim.Adam(p, lr=0.05, weight_decay=0.3),
+    ),
+    "sgd, subgradient of L2": (
+        lambda p: ProximalSGD(p, 0.01, 0.9, penalty=L2(0.3), penalty_method="subgradient"),
+        lambda p: torch.optim.SGD(p, 0.01, 0.9, weight_decay=0.3),
+    ),
+    "adam, decoupled L2": (
+        lambda p: ProximalAdam(p, lr=0.05, penalty=L2(0.3), penalty_method="decoupled"),
+        lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.3),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), TORCHS.values(), ids=TORCHS)
+def test_follows_torchs_own_step_for_step(ours, theirs):
+    torch.testing.assert_close(run(ours, 50), run(theirs, 50), rtol=1e-12, atol=1e-12)
+
+
+OPTIMIZERS = {
+    "sgd": (lambda pen: lambda p: ProximalSGD(p, lr=0.1, penalty=pen), 1000, 1.0),
+    "momentum": (lambda pen: lambda p: ProximalSGD(p, 0.02, 0.9, penalty=pen), 1000, 1.0),
+    "nesterov": (lambda pen: lambda p: ProximalSGD(p, 0.02, 0.9, True, penalty=pen), 1000, 1.0),
+    "adam": (lambda pen: lambda p: ProximalAdam(p, lr=0.1, penalty=pen), 4000, 0.995),
+}
+PROBLEMS = {
+    "l1": (L1(0.2), Lasso(0.2, fit_intercept=False, tol=1e-15, max_iter=100_000)),
+    "l2": (L2(0.2), Ridge(0.2 * 60, fit_intercept=False)),
+    "elasticnet": (
+        ElasticNet(0.2, 0.6),
+        SkElasticNet(0.2, l1_ratio=0.6, fit_intercept=False, tol=1e-15, max_iter=100_000),
+    ),
+}
+every_problem = pytest.mark.parametrize(("penalty", "linear"), PROBLEMS.values(), ids=PROBLEMS)
+
+
+@every_problem
+@pytest.mark.parametrize(("make", "n_steps", "decay"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_every_optimizer_solves_every_problem(make, n_steps, decay, penalty, linear):
+    weight = run(make(penalty), n_steps, decay)
+    coef = linear.fit(X, y).coef_
+    np.testing.assert_allclose(weight[0].numpy(), coef, rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(weight[0].numpy() == 0, coef == 0)
+    _, gradients = evaluate(weight)(True)
+    assert optimality_residual([weight], gradients, [penalty]) < 1e-6
+
+
+@every_problem
+def test_fista_solves_every_problem(penalty, linear):
+    weight = torch.zeros(1, 8, dtype=torch.float64)
+    solver = FISTA([{"params": [weight], "penalty": penalty}])
+    for _ in range(200):
+        solver.step(evaluate(weight))
+    coef = linear.fit(X, y).coef_
+    np.testing.assert_allclose(weight[0].numpy(), coef, rtol=1e-7, atol=1e-12)
+    np.testing.assert_array_equal(weight[0].numpy() == 0, coef == 0)
+    assert solver.residual(evaluate(weight), tol=1.0) < 1e-7
+
+
+def test_thresholding_adam_by_the_bare_learning_rate_solves_another_problem():
+    # Why the metric matters; the data of this file must be able to tell.
+    weight = torch.full((1, 8), 0.1, dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([weight], lr=0.1)
+    for _ in range(4000):
+        adam.zero_grad()
+        losses(weight).sum().backward()
+        adam.step()
+        for group in adam.param_groups:
+            with torch.no_grad():
+                weight.copy_(L1(0.2).prox(weight, group["lr"]))
+            group["lr"] *= 0.995
+    coef = PROBLEMS["l1"][1].fit(X, y).coef_
+    assert abs(weight.detach()[0].numpy() - coef).max() > 0.05
+
+
+class TestMembers:
+    """A stack of members takes the steps each would have taken alone."""
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda p, lr, pen: ProximalSGD(p, lr=lr, momentum=0.9, nesterov=True, penalty=pen),
+            lambda p, lr, pen: ProximalAdam(p, lr=lr, penalty=pen),
+        ],
+        ids=["sgd", "adam"],
+    )
+    def test_learning_rates_and_alphas_differ(self, make):
+        rates, alphas = [0.05, 0.01], [0.1, 0.4]
+        start = torch.full((2, 8), 0.1, dtype=torch.float64)
+
+        def train(start, lr, alpha):
+            weight = start.clone().requires_grad_()
+            optimizer = make([weight], lr, L1(alpha))
+            for _ in range(30):
+                optimizer.zero_grad()
+                (0.5 * (weight @ X_t.T - y_t).square().mean(1)).sum().backward()
+                optimizer.step()
+            return weight.detach()
+
+        together = train(start, torch.tensor(rates, dtype=torch.float64), alphas)
+        for member in range(2):
+            alone = train(start[member : member + 1], rates[member], alphas[member])
+            torch.testing.assert_close(together[member], alone[0], rtol=1e-12, atol=1e-14)
+
+    def test_fista_members_have_steps_of_their_own(self):
+        scale = torch.tensor([[1.0], [30.0]], dtype=torch.float64)
+
+        def solve(scale, alpha):
+            weight = torch.zeros(len(scale), 8, dtype=torch.float64)
+
+            def function(with_gradients):
+                residual = scale * (weight @ X_t.T) - y_t
+                gradient = scale * (residual @ X_t) / len(y_t)
+                return 0.5 * residual.square().mean(1), [gradient] if with_gradients else []
+
+            solver = FISTA([{"params": [weight], "penalty": L1(alpha)}])
+            for _ in range(60):
+                solver.step(function)
+            return weight
+
+        together = solve(scale, [0.1, 0.4])
+        for member, alpha in enumerate((0.1, 0.4)):
+            alone = solve(scale[member : member + 1], alpha)
+            torch.testing.assert_close(together[member], alone[0], rtol=1e-10, atol=1e-12)
+
+
+class TestFista:
+    def test_the_objective_never_rises_on_a_non_convex_problem(self):
+        weight = torch.tensor([[0.3, -1.2, 2.0]], dtype=torch.float64)
+        penalty = L1(0.05)
+
+        def function(with_gradients):
+            values = (weight.square() - 1).square().sum(1) + weight.sin().sum(1)
+            gradient = 4 * weight * (weight.square() - 1) + weight.cos()
+            return values, [gradient] if with_gradients else []
+
+        solver = FISTA([{"params": [weight], "penalty": penalty}])
+        objectives = []
+        for _ in range(80):
+            objectives.append(float(function(False)[0] + penalty.value([weight])))
+            solver.step(function)
+        assert (np.diff(objectives) <= 1e-12).all()
+        assert solver.residual(function, tol=1.0) < 1e-6
+
+    def test_float32_settles_as_well(self):
+        # Near the optimum every step passes the descent test within rounding; the step must
+        # not grow without bound there.
+        weight = torch.zeros(1, 2)
+        target = torch.tensor([[3.0, 0.5]])
+        solver = FISTA([{"params": [weight], "penalty": L1(1.0)}])
+
+        def function(with_gradients):
+            gradients = [weight - target] if with_gradients else []
+            return 0.5 * (weight - target).square().sum(1), gradients
+
+        for _ in range(300):
+            solver.step(function)
+        assert weight.tolist() == [[pytest.approx(2.0, abs=1e-6), 0.0]]
+
+    def test_a_loss_that_is_not_finite_ends_the_line_search_where_it_began(self):
+        weight = torch.zeros(1, 2)
+        solver = FISTA([{"params": [weight], "penalty": None}])
+        solver.step(lambda g: (torch.tensor([float("nan")]), [torch.ones(1, 2)] if g else []))
+        assert weight.tolist() == [[0.0, 0.0]]
+
+
+class TestOptimalityResidual:
+    @given(gradient=tensors(shape=(2, 3)), alpha=st.floats(0, 5))
+    def test_at_zero_under_l1_it_is_what_the_gradient_exceeds_alpha_by(self, gradient, alpha):
+        residual = optimality_residual([torch.zeros(2, 3)], [gradient], [L1(alpha)])
+        excess = (gradient.abs() - alpha).clamp(min=0).amax(1)
+        torch.testing.assert_close(residual, excess)
+
+    @given(weight=tensors(shape=(2, 3)), gradient=tensors(shape=(2, 3)))
+    def test_without_a_penalty_it_is_the_largest_gradient(self, weight, gradient):
+        residual = optimality_residual([weight], [gradient], [None], step=0.5)
+        torch.testing.assert_close(residual, gradient.abs().amax(1))
+
+    def test_the_worst_of_all_tensors_counts(self):
+        weights = [torch.zeros(1, 2), torch.zeros(1, 3)]
+        gradients = [torch.ones(1, 2), 3 * torch.ones(1, 3)]
+        assert optimality_residual(weights, gradients, [None, L1(1.0)]).tolist() == [2.0]
+
+
+class TestInAnybodysLoop:
+    def layer_and_optimizer(self, **settings):
+        torch_rng = torch.get_rng_state()
+        layer = torch.nn.Linear(8, 1).double()
+        torch.set_rng_state(torch_rng)
+        groups = [
+            {"params": [layer.weight], "penalty": L1(0.2)},
+            {"params": [layer.bias]},
+        ]
+        return layer, ProximalAdam(groups, lr=0.05, **settings)
+
+    def test_each_group_has_its_own_penalty(self):
+        layer, optimizer = self.layer_and_optimizer()
+        for _ in range(2000):
+            optimizer.zero_grad()
+            (0.5 * (layer(X_t).squeeze(1) - y_t - 5).square().mean()).backward()
+            optimizer.step()
+        assert (layer.weight == 0).sum() >= 3
+        # The intercept is not pulled to zero.
+        assert layer.bias.item() == pytest.approx(Lasso(0.2).fit(X, y + 5).intercept_, abs=1e-3)
+
+    def test_step_takes_a_closure_and_returns_its_loss(self):
+        layer, optimizer = self.layer_and_optimizer()
+
+        def closure():
+            optimizer.zero_grad()
+            loss = layer(X_t).square().mean()
+            loss.backward()
+            return loss
+
+        before = layer.weight.clone()
+        assert optimizer.step(closure).item() > 0
+        assert not torch.equal(before, layer.weight)
+
+    def test_parameters_without_a_gradient_are_left_alone(self):
+        weight = torch.ones(3, requires_grad=True)
+        ProximalAdam([weight], lr=0.1, penalty=L1(1.0)).step()
+        assert weight.tolist() == [1.0, 1.0, 1.0]
+
+    def test_state_dict_round_trip_with_weights_only_continues_bit_for_bit(self):
+        layer, optimizer = self.layer_and_optimizer()
+
+        def train(layer, optimizer, n_steps):
+            for _ in range(n_steps):
+                optimizer.zero_grad()
+                (layer(X_t).squeeze(1) - y_t).square().mean().backward()
+                optimizer.step()
+
+        train(layer, optimizer, 5)
+        file = io.BytesIO()
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        resumed = copy.deepcopy(layer)
+        _, fresh = self.layer_and_optimizer()
+        fresh.param_groups[0]["params"] = [resumed.weight]
+        fresh.param_groups[1]["params"] = [resumed.bias]
+        fresh.load_state_dict(torch.load(file, weights_only=True))
+        assert fresh.param_groups[0]["penalty"].alpha == 0.2
+        train(layer, optimizer, 5)
+        train(resumed, fresh, 5)
+        assert torch.equal(layer.weight, resumed.weight)
+
+    def test_torchs_schedulers_do(self):
+        _, optimizer = self.layer_and_optimizer()
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.1)
+        optimizer.step()
+        scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.005)
+
+
+CAPTURABLE = {
+    "adam": lambda p, **settings: ProximalAdam(p, lr=0.05, **settings),
+    "sgd": lambda p, **settings: ProximalSGD(p, lr=0.02, **settings),
+    "momentum": lambda p, **settings: ProximalSGD(p, lr=0.01, momentum=0.9, **settings),
+    "nesterov": lambda p, **settings: ProximalSGD(p, 0.01, 0.9, True, **settings),
+}
+every_capturable = pytest.mark.parametrize("make", CAPTURABLE.values(), ids=CAPTURABLE)
+
+
+class TestCapturable:
+    """Steps made of tensors alone are the steps made of numbers, and go on from each other."""
+
+    def train(self, weights, optimizer, n_steps):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            (0.5 * (X_t @ weights[0].mT @ weights[1].mT - y_t.unsqueeze(1)).square()).mean(
+                0
+            ).sum().backward()
+            optimizer.step()
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.98
+
+    def weights(self):
+        shapes = [(4, 8), (1, 4)]
+        return [
+            torch.linspace(-0.5, 0.6, n * m, dtype=torch.float64).reshape(n, m).requires_grad_()
+            for n, m in shapes
+        ]
+
+    def make(self, make, penalty=None, capturable=False, method="proximal"):
+        weights = self.weights()
+        groups = [{"params": [weights[0]], "penalty": penalty}, {"params": [weights[1]]}]
+        return weights, make(groups, capturable=capturable, penalty_method=method)
+
+    def assert_close(self, weights, others, rtol=1e-12):
+        for own, other in zip(weights, others, strict=True):
+            torch.testing.assert_close(own, other, rtol=rtol, atol=1e-14)
+
+    @pytest.mark.parametrize(
+        ("kind", "penalty", "method"),
+        [
+            *((kind, penalty, "proximal") for kind in CAPTURABLE for penalty in PENALTIES),
+            *((kind, None, "proximal") for kind in CAPTURABLE),
+            *((kind, "group_scad", "subgradient") for kind in CAPTURABLE),
+            *((kind, "l2", "decoupled") for kind in CAPTURABLE),
+        ],
+    )
+    def test_fifty_steps_are_those_of_the_host(self, kind, penalty, method):
+        make, penalty = CAPTURABLE[kind], make_penalty(penalty, 0.05, 0.5)
+        both = [self.make(make, penalty, capturable, method) for capturable in (False, True)]
+        for weights, optimizer in both:
+            self.train(weights, optimizer, 50)
+        assert (both[0][0][0] != self.weights()[0]).any()
+        self.assert_close(both[1][0], both[0][0])
+        for state in both[1][1].state.values():
+            assert all(isinstance(value, torch.Tensor) for value in state.values())
+
+    @every_capturable
+    @pytest.mark.parametrize("first", [False, True])
+    def test_a_state_dict_goes_on_either_way(self, make, first):
+        weights, optimizer = self.make(make, L1(0.05), first)
+        self.train(weights, optimizer, 7)
+        file = io.BytesIO()
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        saved = torch.load(file, weights_only=True)
+        resumed, fresh = self.make(make, L1(0.05), not first)
+        with torch.no_grad():
+            for own, theirs in zip(resumed, weights, strict=True):
+                own.copy_(theirs)
+        fresh.load_state_dict(saved)
+        assert all(group["capturable"] is not first for group in fresh.param_groups)
+        self.train(weights, optimizer, 7)
+        self.train(resumed, fresh, 7)
+        self.assert_close(resumed, weights)
+
+    @every_capturable
+    def test_it_can_be_switched_between_steps(self, make):
+        weights, optimizer = self.make(make, GroupLasso(0.05))
+        reference, other = self.make(make, GroupLasso(0.05))
+        for capturable in (True, False, True):
+            optimizer.set_capturable(capturable)
+            self.train(weights, optimizer, 4)
+            self.train(reference, other, 4)
+        self.assert_close(weights, reference)
+
+    @every_capturable
+    def test_copies_and_pickles_go_on(self, make):
+        weights, optimizer = self.make(make, L1(0.05), True)
+        self.train(weights, optimizer, 3)
+        twin_weights, twin = copy.deepcopy((weights, optimizer))
+        again_weights, again = pickle.loads(pickle.dumps((weights, optimizer)))
+        for own, one in ((weights, optimizer), (twin_weights, twin), (again_weights, again)):
+            self.train(own, one, 3)
+        self.assert_close(twin_weights, weights, rtol=0)
+        self.assert_close(again_weights, weights, rtol=0)
+
+    @pytest.mark.parametrize("momentum", [0.9, torch.tensor([0.9, 0.5], dtype=torch.float64)])
+    @pytest.mark.parametrize("first", [False, True])
+    def test_members_are_copied_from_either_to_either(self, momentum, first):
+        def train(weight, optimizer):
+            for _ in range(5):
+                optimizer.zero_grad()
+                (0.5 * (weight @ X_t.T - y_t).square().mean(1)).sum().backward()
+                optimizer.step()
+
+        stack = torch.full((2, 8), 0.1, dtype=torch.float64, requires_grad=True)
+        settings = {"lr": torch.tensor([0.01, 0.02], dtype=torch.float64), "penalty": L1(0.1)}
+        both = ProximalSGD([stack], momentum=momentum, capturable=first, **settings)
+        train(stack, both)
+        member = stack.detach()[1:].clone().requires_grad_()
+        alone = ProximalSGD(
+            [member],
+            lr=0.02,
+            momentum=momentum if isinstance(momentum, float) else momentum[1].item(),
+            penalty=L1(0.1),
+            capturable=not first,
+        )
+        alone.copy_members(both, [1])
+        train(stack, both)
+        train(member, alone)
+        torch.testing.assert_close(member[0], stack[1], rtol=1e-12, atol=1e-14)
+
+    def test_counts_stand_beside_the_parameters_or_on_the_host(self):
+        weights, optimizer = self.make(CAPTURABLE["adam"], capturable=True)
+        self.train(weights, optimizer, 2)
+        states = optimizer.state_dict()["state"].values()
+        assert [state["step"].item() for state in states] == [2, 2]
+        assert "capturable" not in optimizer.state_dict()["param_groups"][0]
+
+
+@pytest.mark.parametrize("optimizer", [ProximalSGD, ProximalAdam])
+def test_errors_name_what_is_wrong_and_the_way_out(optimizer):
+    weight = torch.ones(2, requires_grad=True)
+    with pytest.raises(ValueError, match=r"penalty_method must be one of.*proximal.*'prox'"):
+        optimizer([weight], penalty=L1(1.0), penalty_method="prox")
+    with pytest.raises(ValueError, match=r"decoupled.*L2 penalty only, got L1.*proximal"):
+        optimizer([weight], penalty=L1(1.0), penalty_method="decoupled")
+    with pytest.raises(TypeError, match=r"must be a skreg.penalties.Penalty or None, got 'l1'"):
+        optimizer([weight], penalty="l1")
+
+
+BAD_SETTINGS = {
+    "lr": [-1.0, float("nan"), float("inf"), torch.tensor([0.1, -0.1])],
+    "momentum": [-0.1, 1.0, 1.5, float("nan")],
+    "betas": [(1.5, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, float("nan"))],
+    "eps": [-1.0, float("nan"), float("inf")],
+    "penalty_method": ["prox"],
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("make", "name", "value"),
+        [
+            (make, name, value)
+            for make in (ProximalAdam, ProximalSGD)
+            for name, values in BAD_SETTINGS.items()
+            for value in values
+            if name in inspect.signature(make).parameters
+        ],
+    )
+    def test_settings_out_of_their_range(self, make, name, value):
+        weight = torch.zeros(2, requires_grad=True)
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            make([weight], **{name: value})
+        # In a group of its own as well.
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            make([{"params": [weight], name: value}])
+        optimizer = make([weight])
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+            optimizer.add_param_group({"params": [torch.zeros(1)], name: value})
+        assert len(optimizer.param_groups) == 1
+
+    @pytest.mark.parametrize("make", [ProximalAdam, ProximalSGD])
+    def test_the_ends_of_the_ranges_are_in_them(self, make):
+        weight = torch.ones(2, requires_grad=True)
+        ends = {"lr": 0.0, "momentum": 0.0, "betas": (0.0, 0.0), "eps": 0.0}
+        optimizer = make(
+            [weight],
+            penalty=L1(0.1),
+            **{k: v for k, v in ends.items() if k in inspect.signature(make).parameters},
+        )
+        weight.grad = torch.tensor([1.0, 0.0])
+        optimizer.step()
+        assert weight.tolist() == [1.0, 1.0]
+
+    @pytest.mark.parametrize("make", [ProximalAdam, ProximalSGD])
+    @pytest.mark.parametrize("penalty", [None, L2(0.1)])
+    def test_sparse_gradients_are_refused(self, make, penalty):
+        table = torch.nn.Embedding(4, 2, sparse=True)
+        optimizer = make(table.parameters(), penalty=penalty)
+        table(torch.tensor([1, 2])).sum().backward()
+        before = table.weight.detach().clone()
+        with pytest.raises(RuntimeError, match="sparse gradients"):
+            optimizer.step()
+        assert torch.equal(table.weight, before)
