@@ -8,6 +8,7 @@ from torch import Tensor
 from skreg.estimators.compact import CompactMixin
 from skreg.estimators.persistence import VersionedMixin
 from skreg.modules import MLP
+from skreg.penalties.reach import units_that_reach_outputs
 from skreg.training.net import RegularizedNet
 
 
@@ -71,10 +72,8 @@ class FittedMLP(CompactMixin, FittedNetwork):
         False where every path to an output has a weight that is exactly zero: the
         predictions do not depend on that feature at all.
         """
-        reaches = np.ones(self._fitted_module().n_outputs, dtype=bool)
-        for weight in reversed(self.coefs_):
-            reaches = (weight[:, reaches] != 0).any(axis=1)
-        return self._by_feature(reaches)
+        weights = [weight[0] for weight in self._fitted_module().weights]
+        return self._by_feature(_to_numpy(units_that_reach_outputs(weights)[0]))
 
     def _fitted_module(self) -> MLP:
         return self._fitted_net().module_

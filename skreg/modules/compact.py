@@ -29,20 +29,15 @@ import torch
 from torch import Tensor
 
 from skreg.modules.mlp import ACTIVATIONS, MLP
+from skreg.penalties.reach import units_that_inputs_reach, units_that_reach_outputs
 
 
 def _units(weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Masks of the units of each layer: those that an input reaches, and those alive."""
-    # Layer 0 are the inputs, the last the outputs: these all stay, reached or not.
-    reached = [weights[0].new_ones(len(weights[0]), dtype=torch.bool)]
-    for weight in weights:
-        reached.append((weight[reached[-1]] != 0).any(0))
-    reaching = [weights[-1].new_ones(weights[-1].shape[1], dtype=torch.bool)]
-    for weight in reversed(weights):
-        reaching.insert(0, (weight[:, reaching[0]] != 0).any(1))
-    alive = [a & b for a, b in zip(reached[:-1], reaching[:-1], strict=True)]
-    alive.append(reaching[-1])
-    return reached, alive
+    reached, reaching = units_that_inputs_reach(weights), units_that_reach_outputs(weights)
+    alive = [a & b for a, b in zip(reached, reaching, strict=True)]
+    # The outputs all stay, reached or not.
+    return reached, [*alive[:-1], reaching[-1]]
 
 
 def compact_pilot(

@@ -17,7 +17,8 @@ from skreg.modules import MLP
 from skreg.modules.backprop import Backprop
 from skreg.optim.fista import FISTA
 from skreg.path.support import KeepSupport
-from skreg.path.walk import Step, reaching, set_strengths
+from skreg.path.walk import Step, set_strengths
+from skreg.penalties.reach import units_that_reach_outputs
 from skreg.training.data import TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.passes import mean_losses, raw_outputs
@@ -55,7 +56,7 @@ class PathMLP:
 
     @torch.no_grad()
     def selected(self) -> np.ndarray:
-        return reaching(self.net.module_.weights).cpu().numpy()
+        return units_that_reach_outputs(self.net.module_.weights)[0].cpu().numpy()
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.net.module_.weight.detach().sum()))

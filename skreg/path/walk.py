@@ -295,18 +295,6 @@ def with_strengths(penalty: Any, strengths: dict[str, Any]) -> Any:
     return penalty
 
 
-def reaching(weights: Sequence[Tensor]) -> Tensor:
-    """Which inputs of each member reach an output, bool of shape (n_members, n_features)."""
-    reach = None
-    for weight in reversed(weights):
-        alive = weight != 0
-        if reach is not None:
-            alive = alive & reach.unsqueeze(1)
-        reach = alive.any(2)
-    assert reach is not None
-    return reach
-
-
 def distinct_rows(rows: TensorData, enough: int) -> np.ndarray:
     """How many different rows each member has; where it has more than `enough`, that many."""
     counts = []

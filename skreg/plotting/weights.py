@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+import torch
 
+from skreg.penalties.reach import units_that_inputs_reach, units_that_reach_outputs
 from skreg.plotting.fitted import fitted_network
 from skreg.plotting.style import COLORS, ZERO_COLOR, check_finite, make_axes
 
@@ -479,14 +481,16 @@ class WeightMatrixDisplay:
             )
         layer %= len(coefs)
         weights = coefs[layer]
-        alive_before, alive_after = _living(coefs)
-        alive_in = alive_before[layer] & alive_after[layer]
-        alive_out = alive_before[layer + 1] & alive_after[layer + 1]
+        linked = [torch.from_numpy(weight != 0) for weight in coefs]
+        ways = zip(
+            units_that_inputs_reach(linked), units_that_reach_outputs(linked), strict=True
+        )
+        alive = [(reached & reaching).numpy() for reached, reaching in ways]
         display = cls(
             weights=weights,
             input_names=_input_names(network, names, layer, len(weights), feature_names),
-            dead_inputs=~alive_in,
-            dead_neurons=~alive_out,
+            dead_inputs=~alive[layer],
+            dead_neurons=~alive[layer + 1],
         )
         return display.plot(ax=ax, sort=sort, colorbar=colorbar)
 
@@ -505,17 +509,6 @@ def _diverging_with_grey() -> Any:
     from matplotlib import colormaps
 
     return colormaps["PuOr_r"].with_extremes(bad=_DEAD)
-
-
-def _living(coefs: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """By layer of neurons, features first: which a feature reaches, which reach an output."""
-    reached = [np.ones(len(coefs[0]), dtype=bool)]
-    for weight in coefs:
-        reached.append((weight[reached[-1]] != 0).any(axis=0))
-    reaches = [np.ones(coefs[-1].shape[1], dtype=bool)]
-    for weight in reversed(coefs):
-        reaches.append((weight[:, reaches[-1]] != 0).any(axis=1))
-    return reached, reaches[::-1]
 
 
 def _input_names(

@@ -21,7 +21,7 @@ from skreg import (
     RegularizedNetRegressor,
     regularization_path,
 )
-from skreg.path.walk import _allowed_drop, distinct_rows, reaching
+from skreg.path.walk import _allowed_drop, distinct_rows
 from skreg.penalties import L1, MCP, SCAD, GroupLasso, GroupMCP, GroupSCAD
 from skreg.training.data import TensorData
 from skreg.training.loop import Loop
@@ -452,17 +452,3 @@ def test_distinct_rows_are_those_of_a_table():
     few = TensorData(X, y, rows=np.r_[np.arange(600), 0])
     joined = TensorData.join([few, TensorData(X, y, rows=np.zeros(601, dtype=int)), few], None)
     assert distinct_rows(joined, 100).tolist() == [5, 1, 5]
-
-
-@given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
-def test_reaching_is_what_products_of_weights_say(seed):
-    rng = np.random.default_rng(seed)
-    weights = [
-        torch.from_numpy(rng.normal(size=(2, *shape)) * (rng.random((2, *shape)) < 0.3))
-        for shape in ((5, 4), (4, 3), (3, 1))
-    ]
-    product = weights[0].abs()
-    for weight in weights[1:]:
-        product = product @ weight.abs()
-    assert torch.equal(reaching(weights), (product > 0).any(2))
