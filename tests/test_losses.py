@@ -1,4 +1,4 @@
-"""Losses: gradients against autograd, values against scikit-learn's and torch's own."""
+"""Losses: gradients against autograd, values against those of scikit-learn and torch."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -72,19 +72,19 @@ def test_members_and_samples_do_not_mix(loss, target, data, raw):
         for i in range(N_SAMPLES):
             one = raw[member : member + 1, i : i + 1]
             torch.testing.assert_close(loss.value(one, y[i : i + 1])[0, 0], values[member, i])
-            own = loss.gradient(one, y[i : i + 1])[0, 0]
-            torch.testing.assert_close(own, loss.gradient(raw, y)[member, i])
+            gradient = loss.gradient(one, y[i : i + 1])[0, 0]
+            torch.testing.assert_close(gradient, loss.gradient(raw, y)[member, i])
 
 
 @every_loss
 @given(data=st.data(), raw=raws)
-def test_each_member_may_have_targets_of_its_own(loss, target, data, raw):
+def test_each_member_may_have_other_targets(loss, target, data, raw):
     ys = torch.stack([data.draw(target), data.draw(target)])
     values, gradients = loss.value(raw, ys), loss.gradient(raw, ys)
     for member in range(N_MEMBERS):
-        own = raw[member : member + 1]
-        torch.testing.assert_close(loss.value(own, ys[member])[0], values[member])
-        torch.testing.assert_close(loss.gradient(own, ys[member])[0], gradients[member])
+        one = raw[member : member + 1]
+        torch.testing.assert_close(loss.value(one, ys[member])[0], values[member])
+        torch.testing.assert_close(loss.gradient(one, ys[member])[0], gradients[member])
 
 
 REFERENCES = {
