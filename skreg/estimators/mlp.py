@@ -15,7 +15,7 @@ from skreg.estimators.checks import check_hidden_layer_sizes
 from skreg.estimators.fitted import FittedMLP
 from skreg.estimators.pilot import PilotMixin, parameters_of
 from skreg.modules import MLP
-from skreg.modules.mlp import ACTIVATIONS
+from skreg.modules.activations import ACTIVATIONS
 from skreg.penalties import Penalty
 from skreg.penalties.by_name import adapts
 

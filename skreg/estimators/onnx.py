@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from skreg._version import __version__
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.losses import Logistic, Loss, Multinomial, Poisson
+from skreg.modules.activations import ACTIVATIONS
 
 # Both are years old, so that old runtimes read the graph.
 _OPSET, _IR_VERSION = 17, 8
 _INT64 = 7  # TensorProto.INT64
-_OPERATORS = {"logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 
 
 def to_onnx(estimator: Any) -> Any:
@@ -141,7 +141,7 @@ def _network(graph: _Graph, estimator: BaseRegularizedMLP) -> str:
     """Add the layers; return the name of the raw outputs, (n_samples, n_outputs)."""
     layers = list(zip(estimator.coefs_, estimator.intercepts_, strict=True))
     # The network's own: the estimator's parameters may have been set since.
-    activation = _OPERATORS.get(estimator.net_.module_.activation)
+    activation = ACTIVATIONS[estimator.net_.module_.activation].onnx
     hidden = "X"
     if estimator._inputs is not None:
         hidden = graph.node("Gather", hidden, graph.constant(estimator._inputs), axis=1)

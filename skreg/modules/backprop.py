@@ -32,7 +32,8 @@ import torch
 from torch import Tensor
 
 from skreg.losses import Loss
-from skreg.modules.layers import ACTIVATIONS_IN_PLACE, Layer, Pass, StackedLayer, kind_of_layer
+from skreg.modules.activations import ACTIVATIONS
+from skreg.modules.layers import Layer, Pass, StackedLayer, kind_of_layer
 from skreg.modules.mlp import MLP
 
 
@@ -170,7 +171,7 @@ def outputs_at_once(module: MLP, x: Tensor) -> Tensor:
     >>> torch.allclose(outputs_at_once(module, torch.eye(3)), module(torch.eye(3)))
     True
     """
-    activate = ACTIVATIONS_IN_PLACE[module.activation]
+    activate = ACTIVATIONS[module.activation].in_place
     weights = module.split_weights(module.weight.detach())
     biases = module.split_biases(module.bias.detach())
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):

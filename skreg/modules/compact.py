@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skreg.modules.mlp import ACTIVATIONS, MLP
+from skreg.modules.activations import ACTIVATIONS
+from skreg.modules.mlp import MLP
 from skreg.penalties.reach import units_that_inputs_reach, units_that_reach_outputs
 
 
@@ -84,7 +85,7 @@ def compact_layers(
     reached, alive = _units(weights)
 
     # In float64, so that what is folded is rounded once.
-    activate = ACTIVATIONS[activation]
+    activate = ACTIVATIONS[activation].function
     small_weights, small_biases = [], []
     constant = weights[0].new_zeros(len(weights[0]), dtype=torch.float64)
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):

@@ -15,30 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Call = Callable[..., Any]
+from skreg.modules.activations import ACTIVATIONS
 
-# In place, and their derivatives in terms of their own outputs: delta *= f'(x). The identity
-# has nothing to do.
-_aten = torch.ops.aten
-_sigmoid_backward = _aten.sigmoid_backward.grad_input
-_tanh_backward = _aten.tanh_backward.grad_input
-_threshold_backward = _aten.threshold_backward.grad_input
-ACTIVATIONS_IN_PLACE: dict[str, Callable[[Tensor], Tensor] | None] = {
-    "identity": None,
-    "logistic": torch.sigmoid_,
-    "tanh": torch.tanh_,
-    "relu": torch.relu_,
-}
-_DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Call] | None] = {
-    "identity": None,
-    "logistic": lambda delta, output: partial(
-        _sigmoid_backward, delta, output, grad_input=delta
-    ),
-    "tanh": lambda delta, output: partial(_tanh_backward, delta, output, grad_input=delta),
-    "relu": lambda delta, output: partial(
-        _threshold_backward, delta, output, 0, grad_input=delta
-    ),
-}
+Call = Callable[..., Any]
 
 # Batched products with fewer columns than this are several times slower on a CPU than the
 # same product transposed: the library's small kernels are made for rows.
@@ -241,7 +220,7 @@ class Pass:
         self.raw = output if output.ndim == 3 else output.unsqueeze(0)
         # A tensor, since torch turns a number into one anew in every operation.
         self.share = output.new_tensor(1 / max(1, n_rows))
-        activate = ACTIVATIONS_IN_PLACE[activation]
+        activate = ACTIVATIONS[activation].in_place
         self._first_up = layers[0].forward(self._outputs[0])
         self._up: list[Call] = []
         for layer, below, out in zip(
@@ -269,12 +248,12 @@ class Pass:
 
     def _plan_backward(self) -> Call:
         """Fill the list of calls but for that of the first layer, which is returned."""
-        delta, differentiate = self._outputs[-1], _DERIVATIVES[self._activation]
+        delta, chain = self._outputs[-1], ACTIVATIONS[self._activation].chain
         for layer, below in zip(self._layers[:0:-1], self._outputs[-2::-1], strict=True):
             out = torch.empty_like(below)
             self._down.append(partial(layer.backward(delta), below, below.mT))
             self._down.append(layer.pass_down(delta, out))
-            if differentiate is not None:
-                self._down.append(differentiate(out, below))
+            if chain is not None:
+                self._down.append(partial(chain, out, below))
             delta = out
         return self._layers[0].backward(delta)

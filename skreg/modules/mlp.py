@@ -20,7 +20,7 @@ with the same seed. Its outputs and gradient by hand stand in :mod:`skreg.module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -28,12 +28,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda x: x,
-    "logistic": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-}
+from skreg.modules.activations import ACTIVATIONS
 
 
 class MLP(nn.Module):
@@ -230,7 +225,7 @@ class MLP(nn.Module):
             bias.copy_(torch.from_numpy(np.stack([member[layer][1] for member in drawn])))
 
     def _draw(self, rng: np.random.RandomState) -> list[tuple[np.ndarray, np.ndarray]]:
-        factor = 2.0 if self.activation == "logistic" else 6.0
+        factor = ACTIVATIONS[self.activation].init_factor
         layers = []
         for fan_in, fan_out in self._shapes:
             bound = np.sqrt(factor / max(1, fan_in + fan_out))  # sizes may be 0: see _compact
@@ -252,7 +247,7 @@ class MLP(nn.Module):
         -------
         Tensor of shape (n_members, n_samples, n_outputs)
         """
-        activation = ACTIVATIONS[self.activation]
+        activation = ACTIVATIONS[self.activation].function
         last = len(self._shapes) - 1
         hidden = x
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):

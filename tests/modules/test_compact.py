@@ -21,8 +21,8 @@ from skorch.callbacks import LRScheduler
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.modules import MLP
+from skreg.modules.activations import ACTIVATIONS
 from skreg.modules.compact import compact_layers, compact_mlp
-from skreg.modules.mlp import ACTIVATIONS
 
 N_FEATURES = 6
 KINDS = ["regressor", "multi-output", "two classes", "three classes", "multilabel"]

@@ -19,8 +19,8 @@ from skreg.losses import (
     SquaredError,
 )
 from skreg.modules import MLP, penalized_parameters
+from skreg.modules.activations import ACTIVATIONS
 from skreg.modules.backprop import Backprop, Forward, outputs_at_once
-from skreg.modules.mlp import ACTIVATIONS
 
 
 def stack_and_alone(**settings):
