@@ -4,7 +4,7 @@
 
 Runs the CUDA tests, compares fits of the CPU and of CUDA, loads pickles from CUDA where there
 is none, and times a fit, a stack of 1,000 networks and a large network, in float32 and TF32,
-with CUDA graphs and without, and step by step. After each section FOLDER/cuda.md has what it
+and step by step. After each section FOLDER/cuda.md has what it
 printed, as docs/benchmarks.md would, and FOLDER/cuda.json the numbers. A section that fails or
 takes too long is told of in both, the others run, and the exit status is 1.
 

@@ -41,8 +41,6 @@ from skreg.modules.layers import Pass
 from skreg.optim import ProximalAdam
 from skreg.penalties import L1
 from skreg.penalties.by_name import PENALTIES
-from skreg.training import cuda_graph as _cuda_graph
-from skreg.training.cuda_graph import GraphedSteps
 from skreg.training.loop import Loop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,7 +134,7 @@ class _Reports:
 
 def run_tests(section):
     """The tests of CUDA, by pytest."""
-    names = ("whole/test_cuda.py", "training/test_cuda_graph.py")
+    names = ("whole/test_cuda.py", "whole/test_pretended_cuda.py")
     files = [str(ROOT / "tests" / name) for name in names]
     chosen = files
     if not section.has_cuda():
@@ -168,7 +166,6 @@ def compare_fits(section):
                 return section.leave_out(f"{solver}, {penalty}")
             cells = ""
             for dtype, (relative, absolute) in TOLERANCES.items():
-                # 40 steps: CUDA's are recorded after half of them.
                 network = RegularizedMLPRegressor(
                     (8, 4), solver=solver, penalty=penalty, alpha=0.01, batch_size=50,
                     max_iter=10, learning_rate_init=0.01, random_state=0,
@@ -320,25 +317,6 @@ def cases(small):
 
 
 @contextlib.contextmanager
-def graphs(on):
-    """Have steps recorded as CUDA graphs, as ever, or launched one by one; count recordings."""
-    recorder, recorded, n_eager = _cuda_graph.CudaRecorder, [], GraphedSteps.n_eager
-    record = recorder.record
-
-    def count(self, step):
-        replay = record(self, step)
-        recorded.append(step)
-        return replay
-
-    # As many steps as a fit never has are launched before one is recorded.
-    with (
-        patch.object(recorder, "record", count),
-        patch.object(GraphedSteps, "n_eager", n_eager if on else 10**9),
-    ):
-        yield recorded
-
-
-@contextlib.contextmanager
 def timed_epochs():
     """Seconds of each epoch trained meanwhile; at the end of one its losses are read."""
     run_epoch, seconds = Loop.run_epoch, []
@@ -354,53 +332,51 @@ def timed_epochs():
 
 
 def time_fits(section):
-    """Each case in float32 and TF32, with graphs and without, by turns."""
+    """Each case in float32 and in TF32, by turns."""
     print(
         "medians: seconds for the whole fit or search, and of its epochs milliseconds a step,"
     )
     print("TFLOP/s (forward and backward products, 2 FLOP a multiplication with its addition)")
     print("and their share of the rate of a large square product in that precision\n")
     if not section.has_cuda():
-        print(f"graphs, TF32: {NO_CUDA}, all the same\n")
-    head = f"{'graphs':>8}{'recorded':>10}{'s':>8}{'ms a step':>11}{'TFLOP/s':>9}{'of rate':>9}"
+        print(f"TF32: {NO_CUDA}, float32 again\n")
+    head = f"{'s':>8}{'ms a step':>11}{'TFLOP/s':>9}{'of rate':>9}"
     print(f"{'':<46}{'':<8}{head}")
-    ways = [(precision, on) for precision in PRECISIONS for on in (True, False)]
     end = section.deadline
     for n_left, case in zip((3, 2, 1), cases(section.small), strict=True):
         # What a case leaves of its share is for those after it.
         section.deadline = time.monotonic() + (end - time.monotonic()) / n_left
         case.train(1, section.device)  # imports, libraries and first allocations
-        times = {way: [] for way in ways}
+        times = {precision: [] for precision in PRECISIONS}
         for _ in range(1 if section.small else 3):
-            for way in ways:
+            for precision, runs in times.items():
                 if not section.is_over():
-                    times[way].append(time_once(case, *way, section.device))
-        for way, runs in times.items():
+                    runs.append(time_once(case, precision, section.device))
+        for precision, runs in times.items():
             if runs:
-                print_time(section, case, *way, runs)
+                print_time(section, case, precision, runs)
             else:
-                section.leave_out(f"{case.name}, {way}")
+                section.leave_out(f"{case.name}, {precision}")
 
 
-def time_once(case, precision, on, device):
-    """Seconds of a fit and of its median epoch, and how many graphs were recorded."""
-    with products_in(precision), graphs(on) as recorded, timed_epochs() as epochs:
+def time_once(case, precision, device):
+    """Seconds of a fit and of its median epoch."""
+    with products_in(precision), timed_epochs() as epochs:
         start = time.perf_counter()
         case.train(case.epochs, device)
         wait_for(device)
-        return time.perf_counter() - start, statistics.median(epochs), len(recorded)
+        return time.perf_counter() - start, statistics.median(epochs)
 
 
-def print_time(section, case, precision, on, runs):
-    total, epoch, n_recorded = (statistics.median(column) for column in zip(*runs, strict=True))
+def print_time(section, case, precision, runs):
+    total, epoch = (statistics.median(column) for column in zip(*runs, strict=True))
     tflops = case.operations / epoch / 1e12
     share = tflops / section.rates[precision]
     section.record(
-        case=case.name, precision=precision, graphs=on, recorded=n_recorded, seconds=total,
+        case=case.name, precision=precision, seconds=total,
         ms_a_step=epoch / case.steps * 1e3, tflops=tflops, share=share, runs=len(runs),
     )  # fmt: skip
-    cells = f"{'yes' if on else 'no':>8}{n_recorded:>10.0f}{total:>8.2f}"
-    cells += f"{epoch / case.steps * 1e3:>11.3f}{tflops:>9.3f}{share:>9.1%}"
+    cells = f"{total:>8.2f}{epoch / case.steps * 1e3:>11.3f}{tflops:>9.3f}{share:>9.1%}"
     print(f"{case.name:<46}{precision:<8}{cells}", flush=True)
 
 
@@ -448,7 +424,7 @@ class Stopwatch:
 
 
 def time_parts(section):
-    """The same steps, launched one by one, with a stop after each part."""
+    """The same steps with a stop after each part."""
     print("milliseconds, medians over steps; the device is waited for around each part,")
     print("which the steps of a fit do without\n")
     header = "".join(f"{part:>11}" for part in (*Stopwatch.PARTS, "sum"))
@@ -459,7 +435,7 @@ def time_parts(section):
             continue
         case.train(1, section.device)
         stopwatch = Stopwatch(section.device)
-        with graphs(on=False), stopwatch.measures():
+        with stopwatch.measures():
             case.train(1 if case.steps > 20 else 3, section.device)
         medians = stopwatch.medians()
         section.record(case=case.name, **medians)
@@ -469,14 +445,13 @@ def time_parts(section):
 
 def profile_operations(section, n_shown=8):
     """What the device spends its time on, by torch's profiler."""
-    print("of a fit of one epoch, launched operation by operation\n")
+    print("of a fit of one epoch\n")
     column = "self_device_time_total" if section.has_cuda() else "self_cpu_time_total"
     for case in cases(section.small):
         if section.is_over():
             section.leave_out(case.name)
             continue
-        with graphs(on=False):
-            events, seconds = profiled(partial(case.train, 1, section.device), section.device)
+        events, seconds = profiled(partial(case.train, 1, section.device), section.device)
         # Kernels are listed too, with the time that the operations have which launched them.
         spent = [
             (getattr(event, column) / 1e6, event)

@@ -34,21 +34,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skreg.optim.base import (
-    Move,
-    PenalizedOptimizer,
-    along_members,
-    is_proximal,
-    new_count,
-    reader,
-)
+from skreg.optim.base import Move, PenalizedOptimizer, along_members, is_proximal
 from skreg.optim.floor import Floor, SumOfSquares
 from skreg.optim.group_step import GroupStep
 from skreg.penalties import Penalty
@@ -97,9 +89,6 @@ class ProximalAdam(PenalizedOptimizer):
         Whether the leading axis of every parameter is the member of a stack, as in
         :class:`skreg.modules.MLP`: each member then takes the steps that it would take alone.
         A learning rate or an `alpha` for each member says so too.
-    capturable : bool, default=False
-        Whether steps can be recorded in a CUDA graph, as in ``torch.optim``: counts are kept
-        on the device. Without a graph such steps are slower.
 
     Notes
     -----
@@ -141,7 +130,6 @@ class ProximalAdam(PenalizedOptimizer):
         penalty: Penalty | None = None,
         penalty_method: str = "proximal",
         stacked: bool = False,
-        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -150,7 +138,6 @@ class ProximalAdam(PenalizedOptimizer):
             "penalty": penalty,
             "penalty_method": penalty_method,
             "stacked": stacked,
-            "capturable": capturable,
         }
         super().__init__(params, defaults)
 
@@ -186,15 +173,10 @@ class ProximalAdam(PenalizedOptimizer):
             state["step"],
             beta_2=group["betas"][1],
             like=state["exp_avg_sq"],
-            capturable=group["capturable"],
         )
         return floor
 
     def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
-        if moves and moves[0][1]["capturable"] and moves[0][1] is not moves[-1][1]:
-            # Each group has a learning rate of its own, in memory of its own.
-            runs = [list(run) for _, run in groupby(moves, key=lambda move: id(move[1]))]
-            return _one_after_the_other([self._plan_moves(run) for run in runs])
         if not moves or _FUSED_ADAM is None or not all(_alike(m, moves[0]) for m in moves):
             return super()._plan_moves(moves)
         # One pass over memory where _gradient_step has eight, one call for all parameters.
@@ -245,13 +227,13 @@ class ProximalAdam(PenalizedOptimizer):
             self._floors[parameter].add_to(square, 1 - beta_2)
         count = state["step"].add_(_ONE)
         metric, scale = self._plan_metric(parameter, group)()
-        correction = 1 - beta_1 ** reader(count, capturable=group["capturable"])()
+        correction = 1 - beta_1 ** count.item()
         parameter.sub_(torch.div(mean, metric, out=metric).mul_(scale / correction))
 
     def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         state = self.state[parameter]
         if not state:
-            state["step"] = new_count(parameter, capturable=group["capturable"])
+            state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
             state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
             if _steps_by_group(group):
@@ -272,7 +254,6 @@ class ProximalAdam(PenalizedOptimizer):
             eps=group["eps"],
             penalty=group["penalty"],
             floor=self._floors[parameter],
-            capturable=group["capturable"],
         )
 
     def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
@@ -311,10 +292,9 @@ class ProximalAdam(PenalizedOptimizer):
         state, beta, eps = self.state[parameter], group["betas"][1], group["eps"]
         count, square = state["step"], state["exp_avg_sq"]
         lr = along_members(group["lr"], square)
-        read_count = reader(count, capturable=group["capturable"])
 
         def measure() -> tuple[Tensor, Any]:
-            correction = (1 - beta ** read_count()) ** 0.5
+            correction = (1 - beta ** count.item()) ** 0.5
             metric = torch.sqrt(square, out=out)
             metric.add_(as_scalar(eps * correction, metric))
             return metric, lr * correction
@@ -343,12 +323,7 @@ def _alike(move: Move, other: Move) -> bool:
         return False  # nothing that is there before the call is left after it
     if parameter.grad is None or parameter.grad.stride() != parameter.stride():
         return False  # it reads memory in its order, whatever the strides
-    if group["capturable"]:
-        # On CUDA it reads the rate as float32, which is too coarse for float64.
-        takes_rate = parameter.is_cpu or (parameter.is_cuda and lr.dtype == torch.float32)
-        fits = lr.ndim == 0 and lr is settings["lr"] and takes_rate
-    else:
-        fits = parameter.is_cpu and isinstance(lr, float) and lr == settings["lr"]
+    fits = parameter.is_cpu and isinstance(lr, float) and lr == settings["lr"]
     return fits and group["betas"] == settings["betas"] and group["eps"] == settings["eps"]
 
 

@@ -1,12 +1,6 @@
 """What both optimizers share: how a penalty enters a step, and what a step may be made of.
 
 A subclass takes the gradient step and the proximal step (:mod:`skreg.optim`).
-
-A *capturable* optimizer takes steps that a CUDA graph can record and replay
-(:mod:`skreg.training.cuda_graph`). Between one replay and the next no line of Python runs, so
-that what changes from step to step (the count of steps, what momentum adds up to, the
-learning rate) is on the device, in memory that stays, and no number is read by the host. What
-is saved of an optimizer, and what one takes over from another, does not depend on it.
 """
 
 from __future__ import annotations
@@ -36,7 +30,7 @@ _RANGES = {
 }
 
 # What a state dict leaves out of a group.
-_CONFIGURATION = ("penalty", "stacked", "capturable")
+_CONFIGURATION = ("penalty", "stacked")
 
 
 def along_members(values: float | Tensor, parameter: Tensor) -> Any:
@@ -65,41 +59,6 @@ def _pick_members(value: Any, members: Sequence[int], n_members: int) -> Any:
     return value[list(members)]
 
 
-def new_count(parameter: Tensor, *, capturable: bool) -> Tensor:
-    """A count of steps: on the host, where reading it waits for nothing, or on the device."""
-    if capturable:
-        return parameter.new_zeros((), dtype=torch.float32)
-    return torch.zeros(())
-
-
-def reader(count: Tensor, *, capturable: bool) -> Callable[[], Any]:
-    """Return what reads a count of steps, as a number or as what a graph can compute with.
-
-    In float64: of 1 − 0.999**t, float32 keeps few digits.
-    """
-    return count.double if capturable else count.item
-
-
-def new_mass(parameter: Tensor, group: dict[str, Any]) -> Any:
-    """What momentum has added up to before the first step; a number for each member's."""
-    if not group["capturable"]:
-        return 0.0
-    momentum = along_members(group["momentum"], parameter)
-    if isinstance(momentum, Tensor):
-        return torch.zeros_like(momentum)
-    return parameter.new_zeros((), dtype=torch.float64)
-
-
-def _as_saved(state: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's state with what is counted on the host."""
-    counts = {}
-    if "step" in state:
-        counts["step"] = state["step"].cpu()
-    if isinstance(state.get("mass"), Tensor) and state["mass"].ndim == 0:
-        counts["mass"] = state["mass"].item()
-    return {**state, **counts}
-
-
 def _check_settings(group: dict[str, Any]) -> None:
     """Raise ValueError where a setting of a parameter group is out of its range."""
     method = group["penalty_method"]
@@ -123,18 +82,13 @@ class PenalizedOptimizer(Optimizer):
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
-        self._forget_memory()
+        self._scratch: dict[Tensor, tuple[Tensor, Tensor]] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("capturable", False)
-        self._forget_memory()
-
-    def _forget_memory(self) -> None:
-        self._scratch: dict[Tensor, tuple[Tensor, Tensor]] = {}
-        #: Of each capturable group, by its number: the learning rate as steps read it.
-        self._rates: dict[int, Tensor] = {}
+        for settings in (self.defaults, *self.param_groups):
+            settings.pop("capturable", None)  # a setting of older pickles
+        self._scratch = {}
 
     def _scratch_of(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """Memory to compute in, kept from step to step.
@@ -174,15 +128,13 @@ class PenalizedOptimizer(Optimizer):
         group["penalty"] = penalty
 
     # A penalty is configuration, like the network's architecture, and not state: without it
-    # a state dict holds tensors and numbers alone and loads with weights_only=True. So is
-    # where the counts are kept: a state dict is the same whether steps are capturable or not.
+    # a state dict holds tensors and numbers alone and loads with weights_only=True.
     def state_dict(self) -> dict[str, Any]:
         saved = super().state_dict()
         for group in saved["param_groups"]:
             for name in _CONFIGURATION:
                 group.pop(name, None)
-        states = {key: _as_saved(state) for key, state in saved["state"].items()}
-        return {**saved, "state": states}
+        return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         groups = [
@@ -190,45 +142,6 @@ class PenalizedOptimizer(Optimizer):
             for saved, own in zip(state_dict["param_groups"], self.param_groups, strict=True)
         ]
         super().load_state_dict({**state_dict, "param_groups": groups})
-        self._put_in_place()
-
-    def set_capturable(self, capturable: bool) -> None:
-        """Take steps that a CUDA graph can record, or do so no longer; the state goes on."""
-        for group in self.param_groups:
-            group["capturable"] = capturable
-        self._put_in_place()
-
-    def _put_in_place(self) -> None:
-        """Have what is counted on the device where steps are capturable, else on the host."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state.get(parameter)
-                if not state:
-                    continue
-                if not group["capturable"]:
-                    state.update(_as_saved(state))
-                elif "step" in state:
-                    state["step"] = state["step"].to(parameter.device)
-                elif isinstance(state["mass"], float):
-                    state["mass"] = new_mass(parameter, group).fill_(state["mass"])
-
-    def write_rates(self) -> None:
-        """Have capturable steps read the learning rates that the groups have now."""
-        for number, group in enumerate(self.param_groups):
-            self._settings(number, group)
-
-    def fixtures(self) -> list[Any]:
-        """Return all that a recorded step has burnt in.
-
-        Where one of them is another object than it was, the step has to be recorded anew.
-        """
-        fixtures: list[Any] = []
-        for number, group in enumerate(self.param_groups):
-            fixtures += [v for k, v in group.items() if k not in ("params", "lr")]
-            fixtures.append(self._rates.get(number))
-            for parameter in group["params"]:
-                fixtures += [parameter, parameter.grad, *self.state.get(parameter, {}).values()]
-        return fixtures
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -267,17 +180,11 @@ class PenalizedOptimizer(Optimizer):
         """Return :meth:`take_step` with what it looks up looked up.
 
         It is good for as long as the settings stay the same and gradients are written to the
-        memory in which they are now: an epoch of :class:`~skreg.training.loop.Loop`. Capturable
-        steps know of another learning rate after :meth:`write_rates`.
+        memory in which they are now: an epoch of :class:`~skreg.training.loop.Loop`.
         """
         return self._plan_moves(self._moves())
 
     def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
-        for parameter, group in moves:
-            if group["capturable"]:
-                # A step that is recorded finds its state there and makes none.
-                self._state_of(parameter, group)
-
         def take_step() -> None:
             for parameter, group in moves:
                 self._gradient_step(parameter, self._gradient(parameter, group), group)
@@ -288,9 +195,8 @@ class PenalizedOptimizer(Optimizer):
 
     def _moves(self) -> list[Move]:
         moves = [
-            (parameter, settings)
-            for number, group in enumerate(self.param_groups)
-            for settings in [self._settings(number, group)]
+            (parameter, group)
+            for group in self.param_groups
             for parameter in group["params"]
             if parameter.grad is not None
         ]
@@ -301,19 +207,6 @@ class PenalizedOptimizer(Optimizer):
                 f"torch.nn.Embedding(..., sparse=False)."
             )
         return moves
-
-    def _settings(self, number: int, group: dict[str, Any]) -> dict[str, Any]:
-        """A group as steps take it: where capturable, its rate is in memory that stays."""
-        if not group["capturable"]:
-            return group
-        parameter, lr, rate = group["params"][0], group["lr"], self._rates.get(number)
-        shape = lr.shape if isinstance(lr, Tensor) else ()
-        if rate is None or rate.shape != shape or rate.device != parameter.device:
-            # Of float32 at least, which is what the fused call takes.
-            dtype = torch.promote_types(parameter.dtype, torch.float32)
-            rate = self._rates[number] = parameter.new_empty(shape, dtype=dtype)
-        rate.copy_(lr) if isinstance(lr, Tensor) else rate.fill_(lr)
-        return {**group, "lr": rate}
 
     def _gradient(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """The gradient, with what a penalty adds to it where that is its way."""
@@ -342,7 +235,6 @@ class PenalizedOptimizer(Optimizer):
                         name: _pick_members(value, members, len(theirs))
                         for name, value in source.state[theirs].items()
                     }
-        self._put_in_place()
 
     @abstractmethod
     def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:

@@ -131,8 +131,6 @@ class Floor:
     beta_2 : float
     like : Tensor of shape (n_members, ...)
         What it is added to.
-    capturable : bool
-        Whether the count is on the device, and no step may read it.
     """
 
     def __init__(
@@ -143,9 +141,8 @@ class Floor:
         *,
         beta_2: float,
         like: Tensor,
-        capturable: bool,
     ) -> None:
-        self._period, self._count, self._capturable = period_of(beta_2), count, capturable
+        self._period, self._count = period_of(beta_2), count
         # With what is forgotten of it until the next time.
         weight = self._period / beta_2 ** (self._period - 1)
         share, base = (weight * part for part in floor_of(penalty, like))
@@ -153,16 +150,14 @@ class Floor:
         self._total = along_members(squares.value, like)
 
     def is_due(self) -> bool:
-        """Whether the step to come wants it; what is captured says so itself."""
-        return self._capturable or self._count.item() % self._period == 0
+        """Whether the step to come wants it."""
+        return self._count.item() % self._period == 0
 
     def add_to(self, squares: Tensor, factor: float = 1.0) -> None:
         """Add it, times `factor`, before the count goes up."""
         if not self.is_due():
             return
         floor = torch.addcmul(self._base, self._share, self._total)
-        if self._capturable:
-            floor = floor * (self._count.remainder(self._period) == 0)
         squares.add_(floor, alpha=factor)
 
 

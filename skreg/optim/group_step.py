@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skreg.optim.base import reader
 from skreg.optim.floor import Floor
 from skreg.penalties.curves import as_scalar
 from skreg.penalties.groups import GroupView
@@ -34,8 +33,6 @@ class GroupStep:
     eps : float
     penalty : GroupPenalty
     floor : Floor
-    capturable : bool, default=False
-        Whether a CUDA graph may record the step.
     """
 
     def __init__(
@@ -48,7 +45,6 @@ class GroupStep:
         eps: float,
         penalty: GroupPenalty,
         floor: Floor,
-        capturable: bool = False,
     ) -> None:
         layout = penalty.layout(parameter)
         assert parameter.grad is not None
@@ -56,7 +52,6 @@ class GroupStep:
         self._gradients = GroupView(layout, parameter.grad)
         roots = layout.root_sizes(parameter)
         self._count = state["step"]
-        self._read_count = reader(self._count, capturable=capturable)
         self._mean, self._square = state["exp_avg"], state["exp_avg_sq"]
         self._means = layout.views(self._mean)
         self._betas, self._eps = betas, eps
@@ -75,7 +70,7 @@ class GroupStep:
         self._square.lerp_(squares, 1 - beta_2)
         self._mean.lerp_(self._gradients.tensor, 1 - beta_1)
         self._count.add_(self._one)
-        count = self._read_count()
+        count = self._count.item()
         correction = (1 - beta_2**count) ** 0.5
         step = torch.sqrt(self._square, out=self._step)
         step.add_(as_scalar(self._eps * correction, step))

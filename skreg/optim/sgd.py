@@ -8,11 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skreg.optim.base import (
-    PenalizedOptimizer,
-    along_members,
-    new_mass,
-)
+from skreg.optim.base import PenalizedOptimizer, along_members
 from skreg.penalties import Penalty
 
 
@@ -40,9 +36,6 @@ class ProximalSGD(PenalizedOptimizer):
     penalty_method : {"proximal", "subgradient", "decoupled"}, default="proximal"
         Proximal step after the gradient step; subgradient added to the gradient; or weights
         scaled by 1 − lr·alpha, for L2 alone.
-    capturable : bool, default=False
-        Whether steps can be recorded in a CUDA graph, as in ``torch.optim``: counts are kept
-        on the device. Without a graph such steps are slower.
 
     References
     ----------
@@ -72,7 +65,6 @@ class ProximalSGD(PenalizedOptimizer):
         *,
         penalty: Penalty | None = None,
         penalty_method: str = "proximal",
-        capturable: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -80,7 +72,6 @@ class ProximalSGD(PenalizedOptimizer):
             "nesterov": nesterov,
             "penalty": penalty,
             "penalty_method": penalty_method,
-            "capturable": capturable,
         }
         super().__init__(params, defaults)
 
@@ -94,11 +85,8 @@ class ProximalSGD(PenalizedOptimizer):
             return
         state = self.state[parameter] or self._state_of(parameter, group)
         velocity = state["momentum_buffer"].mul_(momentum).add_(gradient)
-        # What the buffer would hold had every gradient been 1. Tensors stay in their place.
-        mass = state["mass"]
-        mass *= momentum
-        mass += 1.0
-        state["mass"] = mass
+        # What the buffer would hold had every gradient been 1.
+        state["mass"] = momentum * state["mass"] + 1.0
         if group["nesterov"]:
             velocity = gradient + momentum * velocity
         parameter.sub_(lr * velocity)
@@ -107,7 +95,7 @@ class ProximalSGD(PenalizedOptimizer):
         state, momentum = self.state[parameter], group["momentum"]
         if not state and (isinstance(momentum, Tensor) or momentum != 0):
             state["momentum_buffer"] = torch.zeros_like(parameter)
-            state["mass"] = new_mass(parameter, group)
+            state["mass"] = 0.0
         return state
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:

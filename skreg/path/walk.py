@@ -189,7 +189,7 @@ class Walk:
         n_epochs = n_spells * self._n_epochs
         if self._batch is not None:
             self._take_steps(repeat(self._batch, n_epochs))
-        elif self._only_steps and self.net._graphed is None:
+        elif self._only_steps:
             train, size, orders = self.net._train, self.net.batch_size, self.net._orders
             epochs = (train.batches(size, orders()) for _ in range(n_epochs))
             self._take_steps(chain.from_iterable(epochs))

@@ -22,7 +22,6 @@ from skreg.losses import Loss
 from skreg.modules import MLP
 from skreg.modules.backprop import Backprop
 from skreg.optim.fista import FISTA
-from skreg.training.cuda_graph import GraphedSteps
 from skreg.training.data import Shuffler, TensorData, cut
 from skreg.training.passes import mean_losses, mean_losses_and_gradients, sum_of_losses
 from skreg.training.progress import MAX_RESCUES, Progress
@@ -71,7 +70,6 @@ class Loop:
     _start: dict[str, Tensor] = {}
     _generators: list[torch.Generator]
     _backprop: Backprop | None
-    _graphed: GraphedSteps | None = None
 
     notify: Callable[..., Any]
     listens_to_batches: Callable[[], bool]
@@ -176,12 +174,10 @@ class Loop:
     def prepare_steps(self) -> None:
         """Choose how an epoch is trained: a whole-batch step, or batches by hand or autograd.
 
-        By hand wherever that is possible, and on CUDA as a graph that is recorded once.
-        Dropout and callbacks that want to see each batch take autograd's way; in a whole-batch
-        step there are no batches to see.
+        By hand wherever that is possible. Dropout and callbacks that want to see each batch
+        take autograd's way; in a whole-batch step there are no batches to see.
         """
         self._train_epoch: Callable[[], Tensor]
-        self._graphed = None
         whole_batch = isinstance(self.optimizer_, FISTA)
         if (self._per_batch or self.module_.dropout) and not whole_batch:
             self._train_epoch = self._autograd_epoch
@@ -191,8 +187,6 @@ class Loop:
             self._train_epoch = self._fista_step
         else:
             self._train_epoch = self._by_hand_epoch
-            if not self.callbacks_ and GraphedSteps.suit(self.module_.weight, self.optimizer_):
-                self._graphed = GraphedSteps(self._backprop)
 
     def run_epoch(self) -> tuple[np.ndarray, np.ndarray]:
         """Train for an epoch and record it.
@@ -261,9 +255,6 @@ class Loop:
     def let_go(self) -> None:
         """Free what only training needs."""
         self._backprop = None
-        if self._graphed is not None:
-            self._graphed.end()
-            self._graphed = None
         for parameter in self.module_.parameters():
             parameter.grad = None
         if not isinstance(self.optimizer_, FISTA):
@@ -332,13 +323,9 @@ class Loop:
         for parameter in self.module_.parameters():
             if not parameter.requires_grad:
                 parameter.grad = None  # frozen, by a callback
-        optimizer, graphed = self.optimizer_, self._graphed
-        if graphed is not None:
-            graphed.begin_epoch(optimizer)
-        else:
-            # Schedulers hook into `step`; where nobody listens it is left out, with the
-            # profiler range that torch opens around it.
-            take_step = optimizer.step if self.callbacks_ else optimizer.plan_steps()
+        # Schedulers hook into `step`; where nobody listens it is left out, with the
+        # profiler range that torch opens around it.
+        take_step = self.optimizer_.step if self.callbacks_ else self.optimizer_.plan_steps()
         total = torch.zeros(())
         n_outputs = self.module_.n_members * self.module_.n_outputs
         for block in self._train.blocks(batch_size, self._orders(), numbers_per_row=n_outputs):
@@ -347,11 +334,8 @@ class Loop:
             for batch, outputs in zip(
                 cut(block, batch_size), raw.split(batch_size, 1), strict=True
             ):
-                if graphed is not None:
-                    graphed(*batch, outputs)
-                else:
-                    backprop(*batch, outputs)
-                    take_step()
+                backprop(*batch, outputs)
+                take_step()
             # Of all batches at once: as many calls as for one.
             total = total + sum_of_losses(self.criterion_, raw, y, sample_weight)
         return total / len(self._train)

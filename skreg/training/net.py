@@ -420,7 +420,7 @@ class RegularizedNet(Loop, SkorchSide):
             return to_plain(self)
         state = self.__dict__.copy()
         # What is there in training alone: a callback may pickle the net then.
-        for name in ("_train", "_valid", "_train_epoch", "_graphed"):
+        for name in ("_train", "_valid", "_train_epoch"):
             state.pop(name, None)
         for name in ("_backprop", "on_epoch", "speaks", "keeper"):
             state[name] = None

@@ -65,7 +65,7 @@ def test_all_of_it_runs_on_a_cpu(tmp_path):
     loaded = numbers["Pickles from CUDA on a CPU"]["rows"]
     assert [row["trained_on"] for row in loaded] == ["yes"] * 8
     timed = numbers["Time and rate"]["rows"]
-    assert [row["recorded"] for row in timed] == [0] * 12
+    assert len(timed) == 6
     # Operations by seconds, whatever the case.
     for row in timed:
         assert row["tflops"] > 0
@@ -180,9 +180,7 @@ def test_sections_on_a_device_that_pretends(load, monkeypatch, capsys):
         assert all(row["agrees"] for row in rows)
         rows.clear()
         sections.time_fits(section)
-        # Recorded where it is asked for, and nowhere else.
-        assert len(rows) == 6
-        assert all((row["recorded"] > 0) == row["graphs"] for row in rows)
+        assert len(rows) == 3
         rows.clear()
         sections.time_parts(section)
         assert len(rows) == 3

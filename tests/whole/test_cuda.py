@@ -19,8 +19,6 @@ from skorch.callbacks import LRScheduler
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.estimators.checks import resolve_device
-from skreg.penalties import L1
-from skreg.training.cuda_graph import CudaRecorder
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA")
@@ -168,55 +166,8 @@ def test_predict_moves_batches_and_never_the_whole():
     assert torch.cuda.max_memory_allocated() - before < 10e6
 
 
-# ---------------------------------------------------------------- steps as a CUDA graph
-# What a graph does to a fit is tested in test_cuda_graph.py, without a GPU. Here: that torch's
-# graphs do what is pretended there.
-
-
-def fit_recorded(monkeypatch, n_eager, **parameters):
-    """A fit whose steps are recorded after so many, and how many graphs were recorded."""
-    monkeypatch.setattr("skreg.training.cuda_graph.GraphedSteps.n_eager", n_eager)
-    recorded, record = [], CudaRecorder.record
-
-    def count(self, step):
-        replay = record(self, step)
-        recorded.append(replay)
-        return replay
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CudaRecorder, "record", count)
-        # Batches of 50 rows, and one of the 40 that are left.
-        model = small(device="cuda", **parameters).fit(X[:190], Y[:190])
-    return model, len(recorded)
-
-
 @needs_cuda
-@pytest.mark.parametrize("settings", TRAINED, ids=lambda s: "-".join(map(str, s.values())))
-def test_replayed_steps_give_the_fit_of_launched_ones(settings, monkeypatch):
-    graphed, n_recorded = fit_recorded(monkeypatch, 2, **settings)
-    launched, never = fit_recorded(monkeypatch, 10**9, **settings)
-    assert (n_recorded, never) == (0 if settings["solver"] == "fista" else 2, 0)
-    for own, other in zip(graphed.coefs_, launched.coefs_, strict=True):
-        assert_allclose(own, other, rtol=1e-5, atol=1e-6)
-    assert_allclose(graphed.loss_curve_, launched.loss_curve_, rtol=1e-5)
-
-
-@needs_cuda
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-@pytest.mark.parametrize("penalty", ["group_lasso", "sparse_group_lasso", "mcp", "group_scad"])
-def test_replayed_steps_under_every_kind_of_penalty(penalty, solver, monkeypatch):
-    settings = {"penalty": penalty, "solver": solver, "learning_rate": "invscaling"}
-    graphed, n_recorded = fit_recorded(monkeypatch, 2, **settings)
-    launched, _ = fit_recorded(monkeypatch, 10**9, **settings)
-    assert n_recorded == 2
-    for own, other in zip(graphed.coefs_, launched.coefs_, strict=True):
-        assert_allclose(own, other, rtol=1e-4, atol=1e-5)
-
-
-@needs_cuda
-def test_the_host_waits_no_more_often_for_more_batches(monkeypatch):
-    monkeypatch.setattr("skreg.training.cuda_graph.GraphedSteps.n_eager", 2)
-
+def test_the_host_waits_no_more_often_for_more_batches():
     def waits(batch_size):
         torch.cuda.synchronize()
         mode = torch.cuda.get_sync_debug_mode()
@@ -231,27 +182,6 @@ def test_the_host_waits_no_more_often_for_more_batches(monkeypatch):
 
     small(device="cuda").fit(X, Y)
     assert waits(10) == waits(50) > 0
-
-
-@needs_cuda
-def test_a_penalty_that_reads_the_host_is_trained_with_a_warning(monkeypatch):
-    class ReadsTheHost(L1):
-        def prox_in_metric_(self, weight, metric, scale, scratch):
-            if weight.abs().max().item() >= 0:
-                super().prox_in_metric_(weight, metric, scale, scratch)
-
-    settings = {"alpha": 1e-4, "penalty": ReadsTheHost(0.01)}
-    with pytest.warns(UserWarning, match="the host waits for the device"):
-        model, n_recorded = fit_recorded(monkeypatch, 2, **settings)
-    # The rehearsal is there to spare us this; what is left of it must not spoil the fit.
-    monkeypatch.setattr(CudaRecorder, "rehearse", lambda self, step: step())
-    with pytest.warns(UserWarning, match="cannot be recorded as a CUDA graph"):
-        failed, none_either = fit_recorded(monkeypatch, 2, **settings)
-    plain, _ = fit_recorded(monkeypatch, 10**9, penalty=L1(), alpha=0.01)
-    assert n_recorded == none_either == 0
-    for one in (model, failed):
-        assert_allclose(one.coefs_[0], plain.coefs_[0], rtol=1e-5, atol=1e-6)
-    assert torch.cuda.current_stream() == torch.cuda.default_stream()
 
 
 LOADED_WITHOUT_CUDA = """
