@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from skreg.plotting.fitted import fitted_network
 from skreg.plotting.style import COLORS, ZERO_COLOR, make_axes
 
 
+@dataclass(eq=False, repr=False)
 class LossCurveDisplay:
     """Data loss, penalty and their sum, the objective, by epoch.
 
@@ -41,10 +43,10 @@ class LossCurveDisplay:
     ['objective', 'data loss', 'penalty']
     """
 
-    def __init__(self, data_loss: Any, penalty: Any, *, name: str | None = None) -> None:
-        self.data_loss = data_loss
-        self.penalty = penalty
-        self.name = name
+    data_loss: Any
+    penalty: Any
+    _: KW_ONLY
+    name: str | None = None
 
     def plot(self, *, ax: Any = None, log: bool = True) -> Self:
         """Draw the curves.
@@ -77,8 +79,7 @@ class LossCurveDisplay:
         axes.set(xlabel="epoch", ylabel="loss", yscale="log" if log else "linear")
         if self.name is not None:
             axes.set_title(self.name)
-        self.ax_ = axes
-        self.figure_ = axes.figure
+        self.ax_, self.figure_ = axes, axes.figure
         return self
 
     @classmethod
@@ -100,16 +101,15 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
         """
+        attributes, kind = ("data_loss_curve_",), "a fitted network of skreg"
         network, _ = fitted_network(
-            estimator,
-            attributes=("data_loss_curve_",),
-            caller=cls.__name__,
-            kind="a fitted network of skreg",
+            estimator, attributes=attributes, caller=cls.__name__, kind=kind
         )
         display = cls(network.data_loss_curve_, network.penalty_curve_, name=name)
         return display.plot(ax=ax, log=log)
 
 
+@dataclass(eq=False, repr=False)
 class RegularizationPathDisplay:
     """Along λ: how many features are left, how well the network does, and what it costs.
 
@@ -163,26 +163,15 @@ class RegularizationPathDisplay:
     2
     """
 
-    def __init__(
-        self,
-        alphas: Any,
-        n_features: Any = None,
-        *,
-        scores: Any = None,
-        score_name: str = "score",
-        data_loss: Any = None,
-        penalty: Any = None,
-        alpha_min: float | None = None,
-        alpha_1se: float | None = None,
-    ) -> None:
-        self.alphas = alphas
-        self.n_features = n_features
-        self.scores = scores
-        self.score_name = score_name
-        self.data_loss = data_loss
-        self.penalty = penalty
-        self.alpha_min = alpha_min
-        self.alpha_1se = alpha_1se
+    alphas: Any
+    n_features: Any = None
+    _: KW_ONLY
+    scores: Any = None
+    score_name: str = "score"
+    data_loss: Any = None
+    penalty: Any = None
+    alpha_min: float | None = None
+    alpha_1se: float | None = None
 
     def plot(self, *, ax: Any = None) -> Self:
         """Draw the path.
@@ -197,60 +186,49 @@ class RegularizationPathDisplay:
         self : RegularizationPathDisplay
         """
         alphas, given = self._checked()
-        n_panels = ("n_features" in given) + ("scores" in given) + ("data_loss" in given)
-        size = (6.4, 3.6 if n_panels == 1 else 2.4)
-        axes = make_axes(
-            ax, (n_panels, 1), "RegularizationPathDisplay.plot", size, sharex="col"
-        )[:, 0]
-        panels = iter(axes)
         alphas, order = np.unique(alphas, return_index=True)
-        if "n_features" in given:
-            panel = next(panels)
-            n_features = given["n_features"][order]
-            panel.step(alphas, n_features, where="mid", color=COLORS[0], marker=".")
-            _say_if_empty(panel, n_features)
-            panel.set_ylabel("features left")
-            panel.set_ylim(bottom=0)
-        if "scores" in given:
-            panel = next(panels)
-            _draw_band(panel, alphas, given["scores"][order])
-            panel.set_ylabel(self.score_name)
-        if "data_loss" in given:
-            panel = next(panels)
-            _draw_losses(panel, alphas, given["data_loss"][order], given["penalty"][order])
-            panel.set_ylabel("loss")
-            # The data loss is often far below the penalty.
-            positive = not (given["data_loss"] <= 0).any()
-            panel.set_yscale("log" if positive else "linear")
+        given = {name: values[order] for name, values in given.items()}
+        panels = [name for name in ("n_features", "scores", "data_loss") if name in given]
+        size = (6.4, 3.6 if len(panels) == 1 else 2.4)
+        shape = (len(panels), 1)
+        axes = make_axes(ax, shape, "RegularizationPathDisplay.plot", size, sharex="col")[:, 0]
+        for panel, name in zip(axes, panels, strict=True):
+            if name == "n_features":
+                _draw_features(panel, alphas, given["n_features"])
+            elif name == "scores":
+                _draw_band(panel, alphas, given["scores"])
+                panel.set_ylabel(self.score_name)
+            else:
+                _draw_losses(panel, alphas, given["data_loss"], given["penalty"])
+                # The data loss is often far below the penalty.
+                positive = not (given["data_loss"] <= 0).any()
+                panel.set(ylabel="loss", yscale="log" if positive else "linear")
         for panel in axes:
             _log_scale(panel, alphas)
-            self._mark(panel)
+        marks = [self._mark(panel) for panel in axes]
         axes[-1].set_xlabel("λ (alpha)")
-        if self.alpha_min is not None or self.alpha_1se is not None:
+        if marks[0]:
             # The marks alone: what a panel's curves are has its own legend or label.
-            axes[0].legend(handles=axes[0].get_lines()[-self._n_marks() :])
-        self.ax_ = axes
-        self.figure_ = axes[0].figure
+            axes[0].legend(handles=marks[0])
+        self.ax_, self.figure_ = axes, axes[0].figure
         return self
 
-    def _n_marks(self) -> int:
-        return (self.alpha_min is not None) + (self.alpha_1se is not None)
-
-    def _mark(self, panel: Any) -> None:
-        for alpha, label, color, style in (
+    def _mark(self, panel: Any) -> list[Any]:
+        """Draw a line at each chosen alpha."""
+        marks = (
             (self.alpha_min, "best", COLORS[2], "--"),
             (self.alpha_1se, "within one standard error", ZERO_COLOR, ":"),
-        ):
-            if alpha is not None:
-                panel.axvline(
-                    alpha, color=color, linestyle=style, label=f"{label}, λ = {alpha:.2g}"
-                )
+        )
+        return [
+            panel.axvline(alpha, color=color, linestyle=style, label=f"{name}, λ = {alpha:.2g}")
+            for alpha, name, color, style in marks
+            if alpha is not None
+        ]
 
     def _checked(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         alphas = np.atleast_1d(np.asarray(self.alphas, dtype=float))
         names = ("n_features", "scores", "data_loss", "penalty")
-        values = {name: getattr(self, name) for name in names}
-        given = {name: _finite(own) for name, own in values.items() if own is not None}
+        given = {name: _finite(v) for name in names if (v := getattr(self, name)) is not None}
         if not given:
             raise ValueError(
                 "RegularizationPathDisplay has nothing to draw: give n_features, scores or "
@@ -261,13 +239,13 @@ class RegularizationPathDisplay:
                 "RegularizationPathDisplay draws data_loss and penalty together: give both or "
                 "neither."
             )
-        for name, own in given.items():
-            _check_length(name, own, alphas)
-            if own.ndim > 1 + (name == "scores") or not own.size:
+        for name, values in given.items():
+            _check_length(name, values, alphas)
+            if values.ndim > 1 + (name == "scores") or not values.size:
                 folds = " or (n_alphas, n_folds)" if name == "scores" else ""
                 raise ValueError(
                     f"RegularizationPathDisplay needs {name} of shape (n_alphas,){folds}, got "
-                    f"{own.shape}."
+                    f"{values.shape}."
                 )
         marks = [mark for mark in (self.alpha_min, self.alpha_1se) if mark is not None]
         if not all(0 < alpha < np.inf for alpha in (*alphas, *marks)):
@@ -401,6 +379,13 @@ def _alone(curve: np.ndarray) -> np.ndarray:
     return ~is_gap[1:-1] & is_gap[:-2] & is_gap[2:]
 
 
+def _draw_features(panel: Any, alphas: np.ndarray, n_features: np.ndarray) -> None:
+    panel.step(alphas, n_features, where="mid", color=COLORS[0], marker=".")
+    _say_if_empty(panel, n_features)
+    panel.set_ylabel("features left")
+    panel.set_ylim(bottom=0)
+
+
 def _say_if_empty(panel: Any, curve: np.ndarray) -> None:
     if np.isnan(curve).all():
         style = {"transform": panel.transAxes, "ha": "center", "va": "center"}
@@ -434,10 +419,9 @@ def _draw_losses(
     ]
     lines = []
     for label, curve, color, style in curves:
-        line = panel.plot(x, curve, style, color=color, label=label)
+        lines += panel.plot(x, curve, style, color=color, label=label)
         if (alone := _alone(curve)).any():
-            line[0].set(marker=".", markevery=alone)
-        lines += line
+            lines[-1].set(marker=".", markevery=alone)
     panel.legend(handles=lines)
     _say_if_empty(panel, data_loss)
     return lines
@@ -459,6 +443,5 @@ def _draw_band(panel: Any, alphas: np.ndarray, scores: np.ndarray) -> None:
     if folds.shape[1] > 1 and not np.isnan(mean).all():
         panel.fill_between(alphas, mean - error, mean + error, color=COLORS[0], alpha=0.25)
         if (alone := _alone(mean)).any():
-            panel.errorbar(
-                alphas[alone], mean[alone], error[alone], color=COLORS[0], fmt="none"
-            )
+            points = alphas[alone], mean[alone], error[alone]
+            panel.errorbar(*points, color=COLORS[0], fmt="none")

@@ -1,4 +1,4 @@
-"""What stands around a network: a pipeline that ends in it, a search that found it best."""
+"""The fitted network at the end of a pipeline, in a search or in another meta-estimator."""
 
 from __future__ import annotations
 
@@ -11,18 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 
 def wrapped(estimator: Any, *, fitted: bool) -> tuple[str, Any] | None:
-    """Return the estimator that does the work in another, after its name there.
+    """Return the estimator within a meta-estimator, after its name there, or None.
 
-    Parameters
-    ----------
-    estimator : estimator
-    fitted : bool
-        Whether to look for what `fit` left, which a search has too, or for the parameter.
-
-    Returns
-    -------
-    tuple of (str, estimator), or None
-        None if `estimator` is no pipeline and the like.
+    With `fitted` it is the one that `fit` left, which a search has too; otherwise that of the
+    parameters.
     """
     if isinstance(estimator, Pipeline):
         return estimator.steps[-1]
@@ -38,21 +30,7 @@ def fitted_network(
 ) -> tuple[Any, np.ndarray | None]:
     """Return the fitted network, and the names of the features that reach it if they have some.
 
-    Parameters
-    ----------
-    estimator : estimator
-        The network, or what stands around it.
-    attributes : tuple of str
-        One of them the network has to have.
-    caller, kind : str
-        Who looks for it and what it should be, for errors.
-
-    Raises
-    ------
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If there is no such network.
+    It has at least one of `attributes`. `caller` draws networks of this `kind`; errors say so.
     """
     outer, names = estimator, None
     if hasattr(estimator, "fit"):

@@ -9,6 +9,7 @@ the penalty's own `value`, and the point of contact by minimizing the loss along
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ _N_ANGLES = 720
 _BISECTIONS = 60
 
 
+@dataclass(eq=False, repr=False)
 class PenaltyGeometryDisplay:
     """Constraint regions of penalties on two weights, and where a loss touches them.
 
@@ -62,17 +64,10 @@ class PenaltyGeometryDisplay:
     True
     """
 
-    def __init__(
-        self,
-        boundaries: dict[str, np.ndarray],
-        solutions: dict[str, np.ndarray],
-        center: np.ndarray,
-        curvature: np.ndarray,
-    ) -> None:
-        self.boundaries = boundaries
-        self.solutions = solutions
-        self.center = center
-        self.curvature = curvature
+    boundaries: dict[str, np.ndarray]
+    solutions: dict[str, np.ndarray]
+    center: np.ndarray
+    curvature: np.ndarray
 
     def plot(self, *, ax: Any = None) -> Self:
         """Draw one panel for each penalty.
@@ -90,15 +85,13 @@ class PenaltyGeometryDisplay:
             raise ValueError("PenaltyGeometryDisplay has nothing to draw: give a penalty.")
         shape = (1, len(self.boundaries))
         width = float(np.clip(9.6 / len(self.boundaries), 2.2, 2.9))
-        axes = make_axes(
-            ax, shape, "PenaltyGeometryDisplay.plot", (width, 3.4), sharex="row", sharey="row"
-        )[0]
+        caller = "PenaltyGeometryDisplay.plot"
+        axes = make_axes(ax, shape, caller, (width, 3.4), sharex="row", sharey="row")[0]
         low, high = self._limits()
         for panel, name in zip(axes, self.boundaries, strict=True):
             self._draw(panel, name, low, high)
         axes[0].set_ylabel("$w_2$")
-        self.ax_ = axes
-        self.figure_ = axes[0].figure
+        self.ax_, self.figure_ = axes, axes[0].figure
         return self
 
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
@@ -120,24 +113,14 @@ class PenaltyGeometryDisplay:
         panel.plot(*np.vstack([boundary, boundary[:1]]).T, color=COLORS[0])
         if touching > 0:
             levels = touching * np.array([0.1, 0.4, 1.0, 2.0, 3.5])
-            panel.contour(
-                grid[..., 0],
-                grid[..., 1],
-                losses,
-                levels=levels,
-                colors="0.45",
-                linewidths=[0.8, 0.8, 1.8, 0.8, 0.8],
-            )
+            widths = [0.8, 0.8, 1.8, 0.8, 0.8]
+            coordinates = np.moveaxis(grid, -1, 0)
+            panel.contour(*coordinates, losses, levels, colors="0.45", linewidths=widths)
         panel.axhline(0, color="0.7", linewidth=0.8, zorder=0)
         panel.axvline(0, color="0.7", linewidth=0.8, zorder=0)
         panel.plot(*self.center, "+", color="black", markersize=9, markeredgewidth=1.6)
-        has_zero = (solution == 0).any()
-        panel.plot(
-            *solution,
-            "D" if has_zero else "o",
-            color=ZERO_COLOR if has_zero else "black",
-            markersize=8,
-        )
+        marker, color = ("D", ZERO_COLOR) if (solution == 0).any() else ("o", "black")
+        panel.plot(*solution, marker, color=color, markersize=8)
         text = ", ".join("0" if w == 0 else f"{w:.2f}" for w in solution)
         panel.set_title(f"{name}\nw = ({text})")
         panel.set(xlabel="$w_1$", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
@@ -195,8 +178,8 @@ class PenaltyGeometryDisplay:
         boundaries, solutions = {}, {}
         for name, penalty in penalties.items():
             _check_penalty(name, penalty, size)
-            boundaries[name] = _boundary(penalty, size, _directions(_N_ANGLES))
-            solutions[name] = _constrained_minimum(penalty, size, center, curvature)
+            region = boundaries[name] = _boundary(penalty, size, _directions(_N_ANGLES))
+            solutions[name] = _constrained_minimum(penalty, size, region, center, curvature)
         return cls(boundaries, solutions, center, curvature).plot(ax=ax)
 
 
@@ -250,11 +233,14 @@ def _boundary(penalty: Penalty, size: float, directions: np.ndarray) -> np.ndarr
 
 
 def _constrained_minimum(
-    penalty: Penalty, size: float, center: np.ndarray, curvature: np.ndarray
+    penalty: Penalty,
+    size: float,
+    boundary: np.ndarray,
+    center: np.ndarray,
+    curvature: np.ndarray,
 ) -> np.ndarray:
     """Return the w with the least loss where Ω(w) ≤ Ω((size, 0))."""
-    limit = _value(penalty, np.array([[size, 0.0]]))
-    if _value(penalty, center[None]) <= limit:
+    if _value(penalty, center[None]) <= _value(penalty, np.array([[size, 0.0]])):
         return center.copy()
 
     def along(angle: float) -> np.ndarray:
@@ -262,7 +248,6 @@ def _constrained_minimum(
         return _boundary(penalty, size, direction)[0]
 
     # All directions first, since the boundary of a non-convex region has several minima.
-    boundary = _boundary(penalty, size, _directions(_N_ANGLES))
     losses = _loss(boundary, center, curvature)
     best = int(losses.argmin())
     spacing = 2 * np.pi / _N_ANGLES

@@ -16,18 +16,6 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 ZERO_COLOR = "#D55E00"
 
 
-def import_pyplot(caller: str) -> Any:
-    """Return ``matplotlib.pyplot``, or say how to get it."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} draws with matplotlib, which is not installed. Install it by "
-            f'pip install "skreg[plot]" or pip install matplotlib.'
-        ) from error
-    return plt
-
-
 def check_finite(values: Any, name: str) -> np.ndarray:
     """Return the values as an array of finite numbers."""
     checked = np.asarray(values, dtype=float)
@@ -40,8 +28,24 @@ def check_finite(values: Any, name: str) -> np.ndarray:
     return checked
 
 
-def check_axes(ax: Any, shape: tuple[int, ...], caller: str) -> np.ndarray:
-    """Return the given axes as an array of this shape."""
+def make_axes(
+    ax: Any, shape: tuple[int, int], caller: str, size: tuple[float, float], **sharing: Any
+) -> np.ndarray:
+    """Return the given axes as an array of this shape, or the axes of a new figure.
+
+    `size` is the width and height of one panel of a new figure, in inches.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} draws with matplotlib, which is not installed. Install it by "
+            f'pip install "skreg[plot]" or pip install matplotlib.'
+        ) from error
+    if ax is None:
+        figsize = (size[0] * shape[1], size[1] * shape[0])
+        sharing |= {"figsize": figsize, "layout": "constrained"}
+        return plt.subplots(*shape, squeeze=False, **sharing)[1]
     axes = np.asarray(ax, dtype=object)
     if axes.size != np.prod(shape):
         raise ValueError(
@@ -49,35 +53,3 @@ def check_axes(ax: Any, shape: tuple[int, ...], caller: str) -> np.ndarray:
             f"axes. Give as many, or leave ax out."
         )
     return axes.reshape(shape)
-
-
-def make_axes(
-    ax: Any, shape: tuple[int, int], caller: str, size: tuple[float, float], **sharing: Any
-) -> np.ndarray:
-    """Return axes of this shape: those given, or those of a new figure.
-
-    Parameters
-    ----------
-    ax : Axes, array of Axes or None
-    shape : tuple of int
-        Rows and columns of panels.
-    caller : str
-        Who draws, for errors.
-    size : tuple of float
-        Width and height of one panel of a new figure, in inches.
-    **sharing : dict
-        ``sharex`` and ``sharey`` of a new figure.
-    """
-    plt = import_pyplot(caller)
-    if ax is not None:
-        return check_axes(ax, shape, caller)
-    n_rows, n_columns = shape
-    _, axes = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(size[0] * n_columns, size[1] * n_rows),
-        squeeze=False,
-        layout="constrained",
-        **sharing,
-    )
-    return axes

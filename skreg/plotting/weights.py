@@ -7,6 +7,7 @@ L1 (zeros) look like L2 (many small weights), which is the one thing it should t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,14 +17,13 @@ from skreg.penalties.reach import units_that_inputs_reach, units_that_reach_outp
 from skreg.plotting.fitted import fitted_network
 from skreg.plotting.style import COLORS, ZERO_COLOR, check_finite, make_axes
 
-_DEAD = "#d9d9d9"
 
-
+@dataclass(eq=False, repr=False)
 class WeightDistributionDisplay:
     """Histograms of weights by layer, with the exact zeros counted apart.
 
     One column of panels for each estimator and one row for each layer. The bar at zero, in
-    a colour of its own, holds the weights that are exactly zero and no others.
+    another colour, holds the weights that are exactly zero and no others.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_estimators`.
 
@@ -63,15 +63,9 @@ class WeightDistributionDisplay:
     np.True_
     """
 
-    def __init__(
-        self,
-        weights: list[list[np.ndarray]],
-        names: list[str],
-        layer_names: list[str] | None = None,
-    ) -> None:
-        self.weights = weights
-        self.names = names
-        self.layer_names = layer_names
+    weights: list[list[np.ndarray]]
+    names: list[str]
+    layer_names: list[str] | None = None
 
     def plot(
         self, *, ax: Any = None, bins: int = 41, per_layer: bool = True, log: bool = True
@@ -86,7 +80,7 @@ class WeightDistributionDisplay:
             Bins of each panel; the panels of a row have the same ones. An odd number has a
             bin around zero.
         per_layer : bool, default=True
-            Whether each layer has a row of its own. False pools all weights of an estimator.
+            Whether each layer has its row. False pools all weights of an estimator.
         log : bool, default=True
             Count on a logarithmic axis, so that a few large weights show beside many zeros.
 
@@ -102,25 +96,22 @@ class WeightDistributionDisplay:
         shape = (len(rows[0]), len(rows))
         # A page shows a figure of ten inches without making its letters smaller.
         size = (float(np.clip(9.6 / len(rows), 2.2, 3.2)), 2.6)
-        axes = make_axes(
-            ax, shape, "WeightDistributionDisplay.plot", size, sharex="row", sharey="row"
-        )
+        caller = "WeightDistributionDisplay.plot"
+        axes = make_axes(ax, shape, caller, size, sharex="row", sharey="row")
         self.n_zeros_ = np.zeros(shape, dtype=int)
         layer_names = self.layer_names or [f"layer {row + 1}" for row in range(shape[0])]
         for row in range(shape[0]):
             largest = max(np.abs(layers[row]).max(initial=0.0) for layers in rows) or 1.0
             edges = np.linspace(-largest, largest, bins + 1)
             for column, layers in enumerate(rows):
-                panel = axes[row, column]
-                self.n_zeros_[row, column] = _draw_histogram(panel, layers[row], edges, log)
-                if row == 0:
-                    panel.set_title(self.names[column])
-                if row == shape[0] - 1:
-                    panel.set_xlabel("weight")
-                if column == 0:
-                    panel.set_ylabel(f"{layer_names[row]}: weights" if per_layer else "weights")
-        self.ax_ = axes
-        self.figure_ = axes.flat[0].figure
+                n_zeros = _draw_histogram(axes[row, column], layers[row], edges, log)
+                self.n_zeros_[row, column] = n_zeros
+            label = f"{layer_names[row]}: weights" if per_layer else "weights"
+            axes[row, 0].set_ylabel(label)
+        for panel, last, name in zip(axes[0], axes[-1], self.names, strict=True):
+            panel.set_title(name)
+            last.set_xlabel("weight")
+        self.ax_, self.figure_ = axes, axes.flat[0].figure
         return self
 
     def _checked(self) -> list[list[np.ndarray]]:
@@ -176,13 +167,9 @@ class WeightDistributionDisplay:
         -------
         display : WeightDistributionDisplay
         """
+        names = None if name is None else [name]
         return cls.from_estimators(
-            [estimator],
-            names=None if name is None else [name],
-            ax=ax,
-            bins=bins,
-            per_layer=per_layer,
-            log=log,
+            [estimator], names=names, ax=ax, bins=bins, per_layer=per_layer, log=log
         )
 
     @classmethod
@@ -229,11 +216,9 @@ class WeightDistributionDisplay:
 
 
 def _find_network(estimator: Any, caller: str) -> tuple[Any, np.ndarray | None]:
+    attributes = ("coefs_", "penalized_parameters_")
     return fitted_network(
-        estimator,
-        attributes=("coefs_", "penalized_parameters_"),
-        caller=caller,
-        kind="a fitted network",
+        estimator, attributes=attributes, caller=caller, kind="a fitted network"
     )
 
 
@@ -249,16 +234,17 @@ def _layers(estimators: Sequence[Any]) -> tuple[list[list[np.ndarray]], list[str
         )
     parameters = [dict(estimator.module_.named_parameters()) for estimator in estimators]
     penalized = {name for estimator in estimators for name in estimator.penalized_parameters_}
-    if not all(penalized <= own.keys() for own in parameters):
+    if not all(penalized <= named.keys() for named in parameters):
         raise ValueError(
             f"The modules have parameters of different names, "
-            f"{' and '.join(str(sorted(own)) for own in parameters)}. Panels stand side by "
+            f"{' and '.join(str(sorted(named)) for named in parameters)}. Panels stand side by "
             f"side by name: draw networks of the same module."
         )
     if not penalized:
         raise ValueError("No parameter is under a penalty: there is nothing to draw.")
     names = [name for name in parameters[0] if name in penalized]
-    return [[own[name].detach().cpu().numpy() for name in names] for own in parameters], names
+    weights = [[named[name].detach().cpu().numpy() for name in names] for named in parameters]
+    return weights, names
 
 
 def _describe(estimator: Any) -> str:
@@ -275,23 +261,15 @@ def _draw_histogram(panel: Any, weights: np.ndarray, edges: np.ndarray, log: boo
     n_zeros = int(is_zero.sum())
     # A layer of a compacted network may be empty, and has no logarithm then.
     panel.hist(weights[~is_zero], bins=edges, color=COLORS[0], log=log and weights.size > 0)
-    width = edges[1] - edges[0]
-    share = n_zeros / max(1, weights.size)
+    color, text = "black", "none exactly zero"
     if n_zeros:
-        # Narrower than a bin, which stays visible behind it.
-        panel.bar(
-            0.0, n_zeros, width=0.75 * width, color=ZERO_COLOR, edgecolor="black", linewidth=0.6
-        )
-    panel.text(
-        0.97,
-        0.95,
-        f"{share:.0%} exactly zero" if n_zeros else "none exactly zero",
-        transform=panel.transAxes,
-        ha="right",
-        va="top",
-        color=ZERO_COLOR if n_zeros else "black",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
-    )
+        color, text = ZERO_COLOR, f"{n_zeros / weights.size:.0%} exactly zero"
+        # Narrower than a bin, which is still visible behind it.
+        width = 0.75 * (edges[1] - edges[0])
+        panel.bar(0.0, n_zeros, width, color=color, edgecolor="black", linewidth=0.6)
+    place = {"transform": panel.transAxes, "ha": "right", "va": "top"}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+    panel.text(0.97, 0.95, text, **place, color=color, bbox=box)
     # Room for the text above the highest bar.
     top = max(panel.dataLim.y1, 1.0)
     low, high = panel.get_ylim()
@@ -299,6 +277,7 @@ def _draw_histogram(panel: Any, weights: np.ndarray, edges: np.ndarray, log: boo
     return n_zeros
 
 
+@dataclass(eq=False, repr=False)
 class WeightMatrixDisplay:
     """The weights of one layer as a picture: which inputs reach which neurons.
 
@@ -343,17 +322,10 @@ class WeightMatrixDisplay:
     array([False,  True,  True,  True,  True])
     """
 
-    def __init__(
-        self,
-        weights: np.ndarray,
-        input_names: Sequence[str],
-        dead_inputs: np.ndarray,
-        dead_neurons: np.ndarray,
-    ) -> None:
-        self.weights = weights
-        self.input_names = input_names
-        self.dead_inputs = dead_inputs
-        self.dead_neurons = dead_neurons
+    weights: np.ndarray
+    input_names: Sequence[str]
+    dead_inputs: np.ndarray
+    dead_neurons: np.ndarray
 
     def plot(self, *, ax: Any = None, sort: bool = True, colorbar: bool = True) -> Self:
         """Draw the picture.
@@ -375,30 +347,19 @@ class WeightMatrixDisplay:
         n_inputs, n_neurons = weights.shape
         size = (float(np.clip(0.22 * n_neurons + 2.6, 4.8, 12)), 0.22 * min(n_inputs, 40) + 1.6)
         axes = make_axes(ax, (1, 1), "WeightMatrixDisplay.plot", size)[0, 0]
-        self.neurons_ = np.arange(n_neurons)
-        if sort:
-            sizes = np.abs(weights).sum(axis=0)
-            self.neurons_ = np.lexsort((-sizes, dead_neurons))
+        by_size = np.lexsort((-np.abs(weights).sum(axis=0), dead_neurons))
+        self.neurons_ = by_size if sort else np.arange(n_neurons)
         weights, dead_neurons = weights[:, self.neurons_], dead_neurons[self.neurons_]
-        limit = np.abs(weights).max(initial=0.0) or 1.0
-        self.image_ = axes.imshow(
-            np.ma.masked_equal(weights, 0.0),
-            cmap=_diverging_with_grey(),
-            vmin=-limit,
-            vmax=limit,
-            aspect="auto",
-            interpolation="nearest",
-        )
+        self.image_ = _draw_matrix(axes, weights)
         # What is dead may have weights left that lead nowhere.
-        idle = (dead_inputs[:, None] | dead_neurons) & (weights != 0)
-        _hatch(axes, idle)
+        unused = (dead_inputs[:, None] | dead_neurons) & (weights != 0)
+        _hatch(axes, unused)
         self._label(axes, dead_inputs, dead_neurons)
         if colorbar:
             bar = axes.figure.colorbar(self.image_, ax=axes)
-            hatched = ", hatched: leads nowhere" if idle.any() else ""
+            hatched = ", hatched: leads nowhere" if unused.any() else ""
             bar.set_label(f"weight (grey: exactly zero{hatched})")
-        self.ax_ = axes
-        self.figure_ = axes.figure
+        self.ax_, self.figure_ = axes, axes.figure
         return self
 
     def _checked(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -422,19 +383,18 @@ class WeightMatrixDisplay:
         return weights, dead_inputs, np.asarray(self.dead_neurons, dtype=bool)
 
     def _label(self, axes: Any, dead_inputs: np.ndarray, dead_neurons: np.ndarray) -> None:
-        n_inputs, n_neurons = len(dead_inputs), len(dead_neurons)
-        axes.set_xlabel(f"neuron ({(~dead_neurons).sum()} of {n_neurons} alive)")
-        axes.set_ylabel(f"input ({(~dead_inputs).sum()} of {n_inputs} alive)")
-        if n_inputs <= 40:
-            axes.set_yticks(np.arange(n_inputs), self.input_names)
-            for label, dead in zip(axes.get_yticklabels(), dead_inputs, strict=True):
-                label.set_color("#999999" if dead else "black")
-        if n_neurons <= 24:
-            axes.set_xticks(np.arange(n_neurons), self.neurons_)
-            rotation = 90 if n_neurons > 10 else 0
+        for axis, kind, dead, labels, most in (
+            (axes.yaxis, "input", dead_inputs, self.input_names, 40),
+            (axes.xaxis, "neuron", dead_neurons, self.neurons_, 24),
+        ):
+            axis.set_label_text(f"{kind} ({(~dead).sum()} of {len(dead)} alive)")
+            if len(dead) <= most:
+                axis.set_ticks(np.arange(len(dead)), labels)
+                for label, is_dead in zip(axis.get_ticklabels(), dead, strict=True):
+                    label.set_color("#999999" if is_dead else "black")
+        if len(dead_neurons) <= 24:
+            rotation = 90 if len(dead_neurons) > 10 else 0
             axes.tick_params("x", labelsize="small", labelrotation=rotation)
-            for label, dead in zip(axes.get_xticklabels(), dead_neurons, strict=True):
-                label.set_color("#999999" if dead else "black")
 
     @classmethod
     def from_estimator(
@@ -485,17 +445,25 @@ class WeightMatrixDisplay:
         ways = zip(
             units_that_inputs_reach(linked), units_that_reach_outputs(linked), strict=True
         )
-        alive = [(reached & reaching).numpy() for reached, reaching in ways]
-        display = cls(
-            weights=weights,
-            input_names=_input_names(network, names, layer, len(weights), feature_names),
-            dead_inputs=~alive[layer],
-            dead_neurons=~alive[layer + 1],
-        )
+        dead = [~(reached & reaching).numpy() for reached, reaching in ways]
+        input_names = _input_names(network, names, layer, len(weights), feature_names)
+        display = cls(weights, input_names, dead[layer], dead[layer + 1])
         return display.plot(ax=ax, sort=sort, colorbar=colorbar)
 
 
+def _draw_matrix(axes: Any, weights: np.ndarray) -> Any:
+    """Draw the weights from orange to purple, exact zeros in grey."""
+    from matplotlib import colormaps
+
+    colors = colormaps["PuOr_r"].with_extremes(bad="#d9d9d9")
+    limit = np.abs(weights).max(initial=0.0) or 1.0
+    shown = np.ma.masked_equal(weights, 0.0)
+    style = {"aspect": "auto", "interpolation": "nearest"}
+    return axes.imshow(shown, colors, vmin=-limit, vmax=limit, **style)
+
+
 def _hatch(axes: Any, cells: np.ndarray) -> None:
+    """Veil the cells: the weights there lead nowhere."""
     from matplotlib.collections import PolyCollection
 
     corners = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)])
@@ -503,12 +471,6 @@ def _hatch(axes: Any, cells: np.ndarray) -> None:
     veil = PolyCollection(squares, facecolor="#d9d9d9b0", edgecolor="#777777", linewidth=0)
     veil.set_hatch("////")
     axes.add_collection(veil, autolim=False)
-
-
-def _diverging_with_grey() -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["PuOr_r"].with_extremes(bad=_DEAD)
 
 
 def _input_names(
