@@ -306,11 +306,11 @@ class BaseRegularizedNetwork(
             self.n_outputs_ = self._count_outputs(target)
             module = self._make_module(X)
             self._start_elsewhere(module, *given)
-            if not incremental and self.penalty_method == "proximal" and self._plain_penalty():
+            if not incremental and self.penalty_method == "proximal" and self._make_penalty():
                 self._drop_empty_inputs(module, X)
         if resume and incremental:
             self.net_.move_to(device)
-            self.net_.set_penalty(self._make_penalty())
+            self.net_.set_penalty(self._make_penalty(), **self._bound_to(self.net_.module_))
             self.net_.batch_size = self._batch_size(X.shape[0])
             self.net_.shuffle = self.shuffle
         else:
@@ -354,7 +354,7 @@ class BaseRegularizedNetwork(
 
     def _check_combinations(self, incremental: bool) -> None:
         """Raise ValueError where two parameters that are fine alone contradict each other."""
-        made: Any = self._plain_penalty()
+        made: Any = self._make_penalty()
         penalties = made.values() if isinstance(made, dict) else [made]
         all_l2 = all(isinstance(penalty, L2 | None) for penalty in penalties)
         if self.penalty_method == "decoupled" and not all_l2:
@@ -373,13 +373,13 @@ class BaseRegularizedNetwork(
                 f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
             )
 
-    def _plain_penalty(self) -> Any:
-        """The penalty that the parameters ask for, knowing nothing of the network."""
+    def _make_penalty(self) -> Any:
+        """The penalty that the parameters ask for, not bound to a network yet."""
         return make_penalty(self.penalty, self.alpha, self.l1_ratio)
 
-    def _make_penalty(self, module: Any = None) -> Any:
-        """The penalty that the parameters ask for, on the module or else the fitted one."""
-        return self._plain_penalty()
+    def _bound_to(self, module: Any) -> dict[str, Any]:
+        """What a net needs to know to bind the penalty to the module."""
+        return {}
 
     def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
         if self.solver == "fista":
@@ -424,7 +424,8 @@ class BaseRegularizedNetwork(
             module,
             loss,
             self._make_optimizer(),
-            penalty=self._make_penalty(module),
+            penalty=self._make_penalty(),
+            **self._bound_to(module),
             penalize_bias=self.penalize_bias,
             progress=progress,
             shufflers=[Shuffler(self._random_state)],

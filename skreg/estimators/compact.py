@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -79,15 +80,15 @@ class CompactMixin:
         if self._full_layer_sizes is None:
             compacted._full_layer_sizes = net.module_.hidden_layer_sizes
         module, kept = compact_mlp(net.module_)
-        if compacted._pilots is not None:
-            compacted._pilots = compact_pilot(net.module_, compacted._pilots)
-            if net.penalty is not None:
-                net.penalty = net.penalty.with_pilots(compacted._pilots)
-        if net.penalty is not None:
-            net.penalty = net.penalty.for_inputs(kept.tolist())
+        for holder, name in ((compacted, "_pilots"), (net, "initial")):
+            initial = getattr(holder, name)
+            if initial is not None:
+                setattr(holder, name, compact_pilot(net.module_, initial))
         inputs = np.arange(self.n_features_in_) if self._inputs is None else self._inputs
         inputs = inputs[kept.cpu().numpy()]
         compacted._inputs = inputs if len(inputs) < self.n_features_in_ else None
+        if net.columns is not None:
+            net.columns = replace(net.columns, inputs=compacted._inputs)
         _exchange_module(net, module)
         return compacted
 

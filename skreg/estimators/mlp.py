@@ -17,6 +17,7 @@ from skreg.estimators.pilot import PilotMixin, parameters_of
 from skreg.modules import MLP
 from skreg.modules.activations import ACTIVATIONS
 from skreg.penalties import Penalty
+from skreg.penalties.base import Columns, Layout
 from skreg.penalties.by_name import adapts
 
 
@@ -53,9 +54,9 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         )
 
     def _start_elsewhere(self, module: MLP, X: Any, y: Any, sample_weight: Any) -> None:
-        penalty: Penalty | None = self._plain_penalty()
+        penalty: Penalty | None = self._make_penalty()
         if penalty is not None:  # what it says of features is looked at before a pilot trains
-            penalty.for_features(self.n_features_in_, getattr(self, "feature_names_in_", None))
+            penalty.bind(Layout(module.layers_of(module.weight), self._columns(module)))
         self._pilots = self._start_from_pilot(module, X, y, sample_weight)
 
     @torch.no_grad()
@@ -64,20 +65,17 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         empty[X.indices[X.data != 0] if issparse(X) else X.any(axis=0)] = False
         module.weights[0][:, torch.from_numpy(empty)] = 0.0
 
-    def _make_penalty(self, module: MLP | None = None) -> Penalty | None:
-        """The penalty that the parameters ask for, on the features that a network takes."""
-        penalty: Penalty | None = self._plain_penalty()
-        if penalty is None:
-            return None
+    def _columns(self, module: MLP) -> Columns:
         names = getattr(self, "feature_names_in_", None)
-        penalty = penalty.for_features(self.n_features_in_, names)
-        module = self.net_.module_ if module is None else module
-        if self._inputs is not None and module.n_features < self.n_features_in_:
-            penalty = penalty.for_inputs(self._inputs.tolist())
-        if adapts(penalty):
+        compacted = self._inputs is not None and module.n_features < self.n_features_in_
+        return Columns(self.n_features_in_, names, self._inputs if compacted else None)
+
+    def _bound_to(self, module: MLP) -> dict[str, Any]:
+        initial = None
+        if adapts(self._make_penalty()):
             # A fitted network that training goes on from is as good as a pilot.
-            penalty = penalty.with_pilots(self._pilots or parameters_of(module))
-        return penalty
+            initial = self._pilots or parameters_of(module)
+        return {"columns": self._columns(module), "initial": initial}
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
@@ -87,7 +85,7 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
         check_hidden_layer_sizes(self.hidden_layer_sizes)
         super()._check_combinations(incremental)
         first = incremental and not self.__sklearn_is_fitted__()
-        if first and adapts(self._plain_penalty()):
+        if first and adapts(self._make_penalty()):
             raise ValueError(
                 f"{self.penalty} takes its strengths from a pilot fit on all data, which "
                 f"partial_fit does not see. Call fit first, or set adaptive=False."

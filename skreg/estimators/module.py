@@ -141,7 +141,7 @@ class BaseRegularizedNet(BaseRegularizedNetwork):
                 f"({changed}). Set warm_start=False and call fit to start anew."
             )
 
-    def _plain_penalty(self) -> Any:
+    def _make_penalty(self) -> Any:
         return make_penalties(self.penalty, self.alpha, self.l1_ratio)
 
     def _net_class(self) -> Callable[..., RegularizedNet]:

@@ -130,7 +130,7 @@ class PathCV(BaseRegularizedMLP):
         compacted.path_ = compacted.path_.without_networks()
         return compacted
 
-    def _plain_penalty(self) -> Penalty | None:
+    def _make_penalty(self) -> Penalty | None:
         l1_ratio = vars(self).get("l1_ratio_", DEFAULT_L1_RATIO)
         return make_penalty(self.penalty, self.alpha, l1_ratio)
 
@@ -155,12 +155,12 @@ class PathCV(BaseRegularizedMLP):
         plain = self._plain(
             {**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed}
         )
-        if len(self._ratios()) > 1 and not hasattr(plain._plain_penalty(), "l1_ratio"):
+        if len(self._ratios()) > 1 and not hasattr(plain._make_penalty(), "l1_ratio"):
             raise ValueError(
                 f"l1_ratio is a list, but penalty={self.penalty!r} has no l1_ratio. Give one "
                 f"number, or use penalty='elasticnet' or 'sparse_group_lasso'."
             )
-        has_l2 = getattr(plain._plain_penalty(), "l2_ratio", 0.0) is not None
+        has_l2 = getattr(plain._make_penalty(), "l2_ratio", 0.0) is not None
         if not has_l2 and np.size(plain.hidden_layer_sizes):
             set_convexity(plain, {"l2_ratio": _L2_RATIO})
         return plain

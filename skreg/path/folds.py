@@ -196,7 +196,7 @@ def stack_walk(
     for net, data in zip(nets, rows, strict=True):
         for other in ratios:
             member = copy.deepcopy(net)
-            member.set_penalty(copy.copy(other.penalty))
+            member.set_penalty(copy.copy(other.penalty), initial=other.initial)
             members.append(member)
             tables.append(data)
     if len(members) == 1:

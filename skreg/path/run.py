@@ -154,7 +154,7 @@ class RegularizationPath:
             set_alpha(estimator, step.alpha)
             set_convexity(estimator, step.convexity)
         place(estimator, step)
-        net.set_penalty(estimator._make_penalty())
+        net.set_penalty(estimator._make_penalty(), **estimator._bound_to(net.module_))
         net.data_losses_ = list(self.data_loss[: number + 1, None])
         net.penalties_ = list(self.penalty[: number + 1, None])
         net.n_epochs_ = number + 1
@@ -443,7 +443,7 @@ def set_alpha(estimator: Estimator, alpha: float) -> None:
 
 def set_convexity(estimator: Estimator, convexity: dict[str, float]) -> None:
     """Make the penalty an object with these parameters, where they are not its own."""
-    penalty = estimator._plain_penalty()
+    penalty = estimator._make_penalty()
     changed = {k: v for k, v in convexity.items() if getattr(penalty, k) != v}
     if changed:
         given = estimator.penalty

@@ -6,9 +6,9 @@ are imported from :mod:`skreg.penalties`.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Self
 
@@ -24,6 +24,44 @@ Strength = float | Sequence[float] | np.ndarray | Tensor | None
 
 #: What the values of a parameter must be besides finite, and how an error says so.
 Range = tuple[Callable[[np.ndarray], np.ndarray], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The columns of a table that the inputs of a network are.
+
+    Attributes
+    ----------
+    n_features : int
+        Columns of the table.
+    names : sequence of str or None
+        Of all of them, where they have names.
+    inputs : sequence of int or None
+        Those that the network takes, in its order; None for all.
+    """
+
+    n_features: int
+    names: Sequence[str] | None = None
+    inputs: Sequence[int] | np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What a penalty is put on: a flat tensor of shape (n_members, n_weights).
+
+    Attributes
+    ----------
+    layers : sequence of (fan_in, fan_out)
+        The tensor holds matrices of these shapes, one after the other.
+    columns : Columns or None
+        Where the inputs of the first of them are, or None if they are no features.
+    initial : Tensor of shape (n_members, n_weights) or None
+        The tensor after the initial fit that the strengths of an adaptive penalty adapt to.
+    """
+
+    layers: Sequence[tuple[int, int]]
+    columns: Columns | None = None
+    initial: Tensor | None = None
 
 
 class Penalty(BaseEstimator, ABC):
@@ -46,10 +84,10 @@ class Penalty(BaseEstimator, ABC):
         "alpha": (lambda v: v >= 0, "finite and at least 0"),
         "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
     }
-    #: The group of each input of the first layer, where the user has put them in groups.
-    _row_groups: tuple[int, ...] | None = None
-    #: Weights and biases of the pilot fit, where strengths adapt to one.
-    _pilots: tuple[np.ndarray, np.ndarray] | None = None
+    #: Whether `bind` is to be given the weights of an initial fit.
+    adaptive: bool = False
+    #: What strengths are multiplied by where they adapt to an initial fit.
+    _factors: Tensor | None = None
 
     @abstractmethod
     def value(self, weights: Iterable[Tensor]) -> Tensor:
@@ -90,38 +128,11 @@ class Penalty(BaseEstimator, ABC):
         """
         weight.copy_(self.prox(weight, divide_(scale, metric)))
 
-    def for_features(self, n_features: int, names: Sequence[str] | None) -> Self:
-        """Return the penalty with what it says of features found in a table's columns."""
-        return self
+    def bind(self, layout: Layout) -> Self:
+        """Return the penalty as it is put on the flat tensor that `layout` describes.
 
-    def with_pilots(self, pilots: tuple[np.ndarray, np.ndarray]) -> Self:
-        """Return the penalty adapted to the flat weights and biases of a pilot fit."""
-        bound = copy.copy(self)
-        bound._pilots = pilots
-        return bound
-
-    def for_inputs(self, inputs: Sequence[int]) -> Self:
-        """Return the penalty on a network that has lost all inputs but these."""
-        return self
-
-    def for_layers(
-        self,
-        layers: Sequence[tuple[int, int]],
-        *,
-        first: bool = True,
-        pilot: Tensor | None = None,
-    ) -> Self:
-        """Return the penalty as it is put on a flat tensor of layers.
-
-        Parameters
-        ----------
-        layers : sequence of (fan_in, fan_out)
-            The tensor has the shape (n_members, n_weights) and holds these matrices one
-            after the other. To a penalty that acts elementwise it is all the same.
-        first : bool, default=True
-            Whether the inputs of the first of them are the features.
-        pilot : Tensor of shape (n_members, n_weights), default=None
-            What the tensor was after the pilot fit that strengths adapt to.
+        A network does so before it trains. What the tensor is makes no difference to most
+        penalties: they return themselves, as here. One that has to know returns a copy.
         """
         return self
 
@@ -159,31 +170,28 @@ class Penalty(BaseEstimator, ABC):
             )
         return per_member.reshape(-1, *[1] * (weight.ndim - 1))
 
-
-class AdaptiveMixin:
-    """A penalty whose strengths may adapt to a pilot fit: weak on what that found large."""
-
-    adaptive: bool
-    _factors: Tensor | None = None
-
-    def _adapt(self, sizes: Tensor) -> None:
-        """Divide the strengths by the sizes that the pilot found, one per weight or group."""
-        # What the pilot has at zero stays there, by a strength that is large and finite.
-        floor = torch.finfo(sizes.dtype).eps * sizes.amax(1, keepdim=True)
-        tiny = torch.finfo(sizes.dtype).tiny ** 0.5
-        self._factors = sizes.maximum(floor).clamp(min=tiny).reciprocal()
-
     def _adapted(self, strengths: Any) -> Any:
+        """Strengths, divided by the sizes of an initial fit where the penalty is adaptive."""
         if not self.adaptive:
             return strengths
         if self._factors is None:
             name = type(self).__name__
             raise ValueError(
-                f"{name}(adaptive=True) takes its strengths from a pilot fit, which an "
+                f"{name}(adaptive=True) takes its strengths from an initial fit, which an "
                 f"estimator does: pass it as penalty={name}(adaptive=True), or use "
                 f"adaptive=False."
             )
         return strengths * self._factors
+
+
+def adaptive_factors(sizes: Tensor) -> Tensor:
+    """One over the sizes of an initial fit, shape (n_members, n_weights or n_groups).
+
+    Where a size is zero the factor is large and finite, so that the zero stays.
+    """
+    floor = torch.finfo(sizes.dtype).eps * sizes.amax(1, keepdim=True)
+    tiny = torch.finfo(sizes.dtype).tiny ** 0.5
+    return sizes.maximum(floor).clamp(min=tiny).reciprocal()
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

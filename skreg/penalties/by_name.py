@@ -51,7 +51,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import clone
 
-from skreg.penalties.base import AdaptiveMixin, Penalty
+from skreg.penalties.base import Penalty
 from skreg.penalties.elementwise import L1, L2, MCP, SCAD, ElasticNet
 from skreg.penalties.groupwise import GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
 
@@ -75,8 +75,8 @@ PENALTIES: dict[str, type[Penalty]] = {
 
 
 def adapts(penalty: Penalty | None) -> bool:
-    """Whether the strengths of a penalty adapt to a pilot fit."""
-    return isinstance(penalty, AdaptiveMixin) and penalty.adaptive
+    """Whether the strengths of a penalty adapt to an initial fit."""
+    return penalty is not None and penalty.adaptive
 
 
 def make_penalty(

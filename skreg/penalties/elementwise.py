@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Self, TypeVar
 
 from torch import Tensor
 
-from skreg.penalties.base import AdaptiveMixin, Penalty, Strength, total
+from skreg.penalties.base import Layout, Penalty, Strength, adaptive_factors, total
 from skreg.penalties.concave import ConcaveMixin, mcp_slope, mcp_value, scad_slope, scad_value
 from skreg.penalties.curves import (
     elastic_net_prox,
@@ -19,10 +19,10 @@ from skreg.penalties.curves import (
     soft_threshold,
 )
 
-_Adaptive = TypeVar("_Adaptive", bound=AdaptiveMixin)
+_P = TypeVar("_P", bound=Penalty)
 
 
-class L1(AdaptiveMixin, Penalty):
+class L1(Penalty):
     """L1 penalty (lasso): ``Ω(w) = Σ|w|``.
 
     A push of constant size α towards zero, whatever the size of the weight: small weights
@@ -62,14 +62,8 @@ class L1(AdaptiveMixin, Penalty):
         self.alpha = alpha
         self.adaptive = adaptive
 
-    def for_layers(
-        self,
-        layers: Sequence[tuple[int, int]],
-        *,
-        first: bool = True,
-        pilot: Tensor | None = None,
-    ) -> Self:
-        return _adapted_to(self, pilot)
+    def bind(self, layout: Layout) -> Self:
+        return adapted_to(self, layout.initial)
 
     def _strengths(self, weight: Tensor) -> Any:
         return self._adapted(self._along_members("alpha", weight))
@@ -143,7 +137,7 @@ class L2(Penalty):
         elastic_net_prox_in_metric_(weight, metric, 0.0, l2, scratch)
 
 
-class ElasticNet(AdaptiveMixin, Penalty):
+class ElasticNet(Penalty):
     """Elastic net: ``Ω(w) = l1_ratio·Σ|w| + (1 − l1_ratio)/2·Σ w²``.
 
     L1 (`l1_ratio=1`) and L2 (`l1_ratio=0`) are its two ends. In between it still gives
@@ -178,14 +172,8 @@ class ElasticNet(AdaptiveMixin, Penalty):
         self.l1_ratio = l1_ratio
         self.adaptive = adaptive
 
-    def for_layers(
-        self,
-        layers: Sequence[tuple[int, int]],
-        *,
-        first: bool = True,
-        pilot: Tensor | None = None,
-    ) -> Self:
-        return _adapted_to(self, pilot)
+    def bind(self, layout: Layout) -> Self:
+        return adapted_to(self, layout.initial)
 
     def _strengths(self, weight: Tensor) -> tuple[Any, Any]:
         alpha = self._along_members("alpha", weight)
@@ -219,11 +207,12 @@ class ElasticNet(AdaptiveMixin, Penalty):
         elastic_net_prox_in_metric_(weight, metric, scale * l1, scale * l2, scratch)
 
 
-def _adapted_to(penalty: _Adaptive, pilot: Tensor | None) -> _Adaptive:
-    if not penalty.adaptive or pilot is None:
+def adapted_to(penalty: _P, initial: Tensor | None) -> _P:
+    """The penalty with strengths that adapt to the weights of an initial fit, if it is so."""
+    if not penalty.adaptive or initial is None:
         return penalty
     bound = copy.copy(penalty)
-    bound._adapt(pilot.abs())
+    bound._factors = adaptive_factors(initial.abs())
     return bound
 
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from skreg.penalties.base import AdaptiveMixin, Penalty, Strength, total
+from skreg.penalties.base import Layout, Penalty, Strength, adaptive_factors, total
 from skreg.penalties.concave import ConcaveMixin, mcp_slope, mcp_value, scad_slope, scad_value
 from skreg.penalties.curves import beside, mcp_prox_of_size, scad_prox, soft_threshold
 from skreg.penalties.elementwise import L1
@@ -49,29 +49,16 @@ class GroupPenalty(Penalty):
     #: Of the flat tensor that the penalty is put on; None for a tensor that is one layer.
     _layout: GroupLayout | None = None
 
-    def for_features(self, n_features: int, names: Sequence[str] | None) -> Self:
-        if self.groups is None:
-            return self
+    def bind(self, layout: Layout) -> Self:
         bound = copy.copy(self)
-        bound._row_groups = groups_of_features(self.groups, n_features, names)
-        return bound
-
-    def for_inputs(self, inputs: Sequence[int]) -> Self:
-        if self._row_groups is None:
-            return self
-        bound = copy.copy(self)
-        bound._row_groups = renumber([self._row_groups[j] for j in inputs])
-        return bound
-
-    def for_layers(
-        self,
-        layers: Sequence[tuple[int, int]],
-        *,
-        first: bool = True,
-        pilot: Tensor | None = None,
-    ) -> Self:
-        bound = copy.copy(self)
-        bound._layout = flat_layout(tuple(layers), self._row_groups if first else None)
+        row_groups, columns = None, layout.columns
+        if self.groups is not None and columns is not None:
+            row_groups = groups_of_features(self.groups, columns.n_features, columns.names)
+            if columns.inputs is not None:
+                row_groups = renumber([row_groups[j] for j in columns.inputs])
+        bound._layout = flat_layout(tuple(layout.layers), row_groups)
+        if self.adaptive and layout.initial is not None:
+            bound._factors = adaptive_factors(bound._layout.norms(layout.initial))
         return bound
 
     def layout(self, weight: Tensor) -> GroupLayout:
@@ -142,7 +129,7 @@ class GroupPenalty(Penalty):
         """Return what gives the new norm of each group from its norm and a step."""
 
 
-class GroupLasso(AdaptiveMixin, GroupPenalty):
+class GroupLasso(GroupPenalty):
     r"""Group lasso: :math:`Ω(w) = Σ_g \sqrt{|g|}\,‖w_g‖` over the groups g of size \|g\|.
 
     A group is the outgoing weights of one unit in any layer: an input feature in the first, a
@@ -204,18 +191,6 @@ class GroupLasso(AdaptiveMixin, GroupPenalty):
         self.groups = groups
         self.adaptive = adaptive
 
-    def for_layers(
-        self,
-        layers: Sequence[tuple[int, int]],
-        *,
-        first: bool = True,
-        pilot: Tensor | None = None,
-    ) -> Self:
-        bound = super().for_layers(layers, first=first)
-        if self.adaptive and pilot is not None:
-            bound._adapt(bound.layout(pilot).norms(pilot))
-        return bound
-
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         return self._adapted(super()._strengths(norms, weight))
 
@@ -276,15 +251,9 @@ class SparseGroupLasso(GroupLasso):
         self.groups = groups
         self.adaptive = adaptive
 
-    def for_layers(
-        self,
-        layers: Sequence[tuple[int, int]],
-        *,
-        first: bool = True,
-        pilot: Tensor | None = None,
-    ) -> Self:
-        bound = super().for_layers(layers, first=first, pilot=pilot)
-        bound._l1_part = L1(adaptive=self.adaptive).for_layers(layers, pilot=pilot)
+    def bind(self, layout: Layout) -> Self:
+        bound = super().bind(layout)
+        bound._l1_part = L1(adaptive=self.adaptive).bind(layout)
         return bound
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ class ModuleNet(RegularizedNet):
     def penalized_names(self) -> list[str]:
         return list(self._penalties())
 
-    def set_penalty(self, penalty: Any) -> None:
+    def set_penalty(self, penalty: Any, **bound_to: Any) -> None:
         self.penalty = penalty
         by_name = self._penalties()
         self._check_shapes(by_name)

@@ -27,6 +27,7 @@ from skreg.modules.backprop import Backprop
 from skreg.optim import optimality_residual
 from skreg.optim.fista import FISTA
 from skreg.penalties import Penalty
+from skreg.penalties.base import Columns, Layout
 from skreg.training.data import Shuffler, TensorData
 from skreg.training.device import move, restore_generators
 from skreg.training.loop import Keeper, Loop
@@ -54,6 +55,10 @@ class RegularizedNet(Loop, SkorchSide):
         theirs.
     max_fun : int
         Evaluations of the loss allowed to ``FISTA``.
+    columns : Columns, default=None
+        Those that the inputs are.
+    initial : tuple of ndarray, default=None
+        Flat weights and biases of the initial fit that an adaptive penalty adapts to.
 
     Attributes
     ----------
@@ -102,6 +107,8 @@ class RegularizedNet(Loop, SkorchSide):
         callbacks: list | None,
         verbose: int,
         device: str,
+        columns: Columns | None = None,
+        initial: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         super().__init__(
             module,
@@ -125,6 +132,8 @@ class RegularizedNet(Loop, SkorchSide):
         self.shufflers = shufflers
         self.shuffle = shuffle
         self.max_fun = max_fun
+        self.columns = columns
+        self.initial = initial
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
         self.speaks: tuple[Callable, Callable, Callable] | None = None
@@ -192,6 +201,8 @@ class RegularizedNet(Loop, SkorchSide):
             "callbacks": None,
             "verbose": 0,
             "device": self.device,
+            "columns": self.columns,
+            "initial": self.initial,
         }
         return type(self)(module, self.criterion, **{**settings, **changes}).initialize()
 
@@ -210,25 +221,34 @@ class RegularizedNet(Loop, SkorchSide):
         named = penalized_parameters(self.module_, penalize_bias=self.penalize_bias)
         return [parameter for _, parameter in named]
 
-    def set_penalty(self, penalty: Penalty | None) -> None:
-        """Change the penalty between two calls of `train_on`; the optimizer goes on."""
+    def set_penalty(
+        self,
+        penalty: Penalty | None,
+        *,
+        columns: Columns | None = None,
+        initial: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        """Change the penalty between two calls of `train_on`; the optimizer goes on.
+
+        So do `columns` and `initial` where they are not given.
+        """
+        self.columns = self.columns if columns is None else columns
+        self.initial = self.initial if initial is None else initial
         self.penalty = penalty
         groups = zip(self.penalized_weights(), self.optimizer_.param_groups, strict=False)
         for parameter, group in groups:
             self.optimizer_.set_penalty(group, self._penalty_on(parameter))
 
     def _penalty_on(self, parameter: Tensor) -> Penalty | None:
-        """The penalty, knowing the layers in one of the module's parameters."""
+        """The penalty, bound to one of the module's parameters."""
         if self.penalty is None:
             return None
         first = parameter is self.module_.weight
-        pilots = self.penalty._pilots
-        pilot = None if pilots is None else torch.as_tensor(pilots[0 if first else 1])
-        return self.penalty.for_layers(
-            self.module_.layers_of(parameter),
-            first=first,
-            pilot=None if pilot is None else pilot.to(parameter),
-        )
+        initial = None
+        if self.initial is not None:
+            initial = torch.as_tensor(self.initial[0 if first else 1]).to(parameter)
+        columns = self.columns if first else None
+        return self.penalty.bind(Layout(self.module_.layers_of(parameter), columns, initial))
 
     def move_to(self, device: str) -> None:
         """Go on with module and optimizer on another device."""

@@ -20,6 +20,7 @@ from skreg.training.device import restore_generators
 _ARGUMENTS = (
     *("criterion", "penalty", "penalize_bias", "progress", "shufflers"),
     *("batch_size", "shuffle", "max_epochs", "max_fun", "verbose", "device"),
+    *("columns", "initial"),
 )
 _CURVES = ("data_losses_", "penalties_", "scores_")
 _BEFORE = ("epochs_before_", "scores_before_")

@@ -48,7 +48,7 @@ def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | Non
         (net.criterion, optimizer.func, repr(sorted(own.items()))),
         (net.progress.learning_rate, net.progress.power_t, net.progress.n_iter_no_change),
         (type(penalty), penalty and _apart_from_strengths(penalty), net.penalize_bias),
-        penalty and (penalty._row_groups, penalty._pilots is None),
+        (_columns_key(net), net.initial is None),
         (net.batch_size, net.shuffle, net.max_epochs, net.max_fun),
         (len(train), None if valid is None else len(valid), train.is_sparse),
     )
@@ -136,6 +136,7 @@ def join(
         type(first.module_).join([net.module_ for net in nets]),
         optimizer=_join_optimizers(nets),
         penalty=_join_penalties(nets),
+        initial=_join_initial(nets),
         progress=type(first.progress).join([net.progress for net in nets]),
         shufflers=(),
     )
@@ -168,11 +169,25 @@ def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
         values = [getattr(net.penalty, name, None) for net in nets]
         if len(set(values)) > 1:
             setattr(joined, name, nets[0].module_.weight.new_tensor(values))
-    pilots = [net.penalty._pilots for net in nets if net.penalty is not None]
-    if joined is not None and joined._pilots is not None:
-        weights, biases = zip(*(pilot for pilot in pilots if pilot is not None), strict=True)
-        joined._pilots = np.concatenate(weights), np.concatenate(biases)
     return joined
+
+
+def _join_initial(nets: Sequence[RegularizedNet]) -> tuple[np.ndarray, np.ndarray] | None:
+    initial = [net.initial for net in nets if net.initial is not None]
+    if not initial:
+        return None
+    weights, biases = zip(*initial, strict=True)
+    return np.concatenate(weights), np.concatenate(biases)
+
+
+def _columns_key(net: RegularizedNet) -> Hashable:
+    """What a penalty may read from the columns, where it is another once it is bound."""
+    columns = net.columns
+    bound = [group["penalty"] for group in net.optimizer_.param_groups]
+    if columns is None or bound[0] is net.penalty:
+        return None
+    each = columns.names, columns.inputs
+    return columns.n_features, *(None if values is None else tuple(values) for values in each)
 
 
 def _apart_from_strengths(penalty: Penalty) -> str:

@@ -13,6 +13,7 @@ from sklearn.linear_model import Lasso, MultiTaskLasso, Ridge
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
 from skreg.estimators.many import Task, fit_all
 from skreg.penalties import L1, ElasticNet, GroupLasso, SparseGroupLasso
+from skreg.penalties.base import Layout
 from skreg.training.loop import Loop
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -90,8 +91,7 @@ def test_zeros_of_the_pilot_stay_and_nothing_is_nan(penalty):
     assert np.isfinite(model.loss_curve_).all()
     assert np.isfinite(model.coefs_[0]).all()
     # A pilot that is zero all over.
-    zero = copy.deepcopy(penalty).with_pilots((np.zeros((1, 4)), np.zeros((1, 1))))
-    bound = zero.for_layers([(2, 2)], pilot=torch.zeros(1, 4))
+    bound = penalty.bind(Layout([(2, 2)], initial=torch.zeros(1, 4)))
     weight = torch.tensor([[1.0, 2.0, 0.0, 3.0]])
     assert torch.isfinite(bound.prox(weight, 0.1)).all()
     assert torch.isfinite(bound.value([torch.zeros(1, 4)])).all()

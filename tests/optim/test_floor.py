@@ -14,6 +14,7 @@ from skreg import RegularizedMLPRegressor, RegularizedNetRegressor
 from skreg.optim import ProximalAdam
 from skreg.optim.floor import OF_ALPHA, OF_GRADIENT
 from skreg.penalties import L1, L2, GroupLasso
+from skreg.penalties.base import Layout
 from skreg.penalties.by_name import PENALTIES, make_penalty
 from skreg.penalties.groupwise import GroupPenalty
 
@@ -98,7 +99,7 @@ class TestOneStep:
         gradients = [torch.randn(3, 4, 2).double() for _ in range(4)]
         gradients = [g * torch.tensor([1.0, 1e-3, 0.0]).reshape(3, 1, 1) for g in gradients]
         weight = torch.randn(3, 4, 2).double()
-        penalty = kind(0.01).for_layers([(4, 2)]) if flat else kind(0.01)
+        penalty = kind(0.01).bind(Layout([(4, 2)])) if flat else kind(0.01)
         shape = (-1, 8) if flat else (-1, 4, 2)
 
         def train(members):

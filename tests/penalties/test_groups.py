@@ -14,6 +14,7 @@ from strategies import tensors
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
 from skreg.penalties import GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
+from skreg.penalties.base import Columns, Layout
 from skreg.penalties.groups import GroupLayout, groups_of_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -77,17 +78,18 @@ def test_the_prox_of_rows_that_belong_together_is_that_of_one_longer_row(
     penalty = kind(alpha, groups=[[0, 2]])
     if kind is SparseGroupLasso:
         penalty.l1_ratio = 0.3
-    bound = penalty.for_features(3, None).for_layers([(3, 3), (2, 1)])
+    bound = penalty.bind(Layout([(3, 3), (2, 1)], Columns(3)))
     order = torch.tensor([0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10])
-    twin = penalty.for_layers([(1, 6)])
     rows = [(slice(0, 6), (1, 6)), (slice(6, 9), (1, 3)), (slice(9, 11), (2, 1))]
     sorted_weight = weight[:, order]
     expected = [
-        twin.for_layers([layer]).prox(sorted_weight[:, part], step) for part, layer in rows
+        penalty.bind(Layout([layer])).prox(sorted_weight[:, part], step) for part, layer in rows
     ]
     result = bound.prox(weight, step)[:, order]
     torch.testing.assert_close(result, torch.cat(expected, 1))
-    values = [twin.for_layers([layer]).value([sorted_weight[:, part]]) for part, layer in rows]
+    values = [
+        penalty.bind(Layout([layer])).value([sorted_weight[:, part]]) for part, layer in rows
+    ]
     torch.testing.assert_close(bound.value([weight]), sum(values))
 
 

@@ -21,6 +21,7 @@ from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.optim import ProximalAdam, ProximalSGD, optimality_residual
 from skreg.optim.floor import OF_ALPHA, OF_GRADIENT
 from skreg.penalties import L1, MCP, SCAD, GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
+from skreg.penalties.base import Layout
 from skreg.penalties.groups import GroupLayout, layout_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -58,7 +59,7 @@ def by_weight(by_group):
 @every_kind
 @given(weight=flat_weights, step=steps_by_group, alpha=st.floats(0, 3))
 def test_no_other_point_is_better_in_the_metric_of_the_steps(make, weight, step, alpha):
-    penalty = make([alpha, 0.7]).for_layers(LAYERS)
+    penalty = make([alpha, 0.7]).bind(Layout(LAYERS))
     result = penalty.prox(weight, step)
 
     def objective(w):
@@ -84,7 +85,7 @@ def test_no_other_point_is_better_in_the_metric_of_the_steps(make, weight, step,
 @every_kind
 @given(weight=flat_weights, step=steps_by_group)
 def test_a_group_keeps_its_direction_or_is_zero(make, weight, step):
-    penalty = make(0.7).for_layers(LAYERS)
+    penalty = make(0.7).bind(Layout(LAYERS))
     result = penalty.prox(weight, step)
     assert (result * weight >= 0).all()
     assert (result.abs() <= weight.abs() + 1e-12).all()
@@ -98,7 +99,7 @@ def test_a_group_keeps_its_direction_or_is_zero(make, weight, step):
 @every_kind
 @given(weight=flat_weights, step=steps_by_group)
 def test_zero_alpha_changes_nothing_and_zeros_stay(make, weight, step):
-    penalty = make([0.0, 0.5]).for_layers(LAYERS)
+    penalty = make([0.0, 0.5]).bind(Layout(LAYERS))
     assert torch.equal(penalty.prox(weight, step)[0], weight[0])
     zeros = torch.zeros_like(weight)
     assert torch.equal(penalty.prox(zeros, step), zeros)
@@ -109,7 +110,7 @@ def test_zero_alpha_changes_nothing_and_zeros_stay(make, weight, step):
 @pytest.mark.parametrize("name", KINDS)
 @given(weight=tensors(shape=(2, 5)), step=tensors(shape=(2, 5), min_value=1e-3, max_value=8))
 def test_groups_of_one_weight_are_the_elementwise_penalty(name, weight, step):
-    grouped = KINDS[name](0.7).for_layers([(5, 1)])
+    grouped = KINDS[name](0.7).bind(Layout([(5, 1)]))
     alone = OF_SINGLETONS[name](0.7)
     torch.testing.assert_close(grouped.prox(weight, step), alone.prox(weight, step))
     torch.testing.assert_close(grouped.value([weight]), alone.value([weight]))
@@ -119,7 +120,7 @@ def test_groups_of_one_weight_are_the_elementwise_penalty(name, weight, step):
 @every_kind
 @given(weight=tensors(shape=(2, 3, 2)), step=tensors(shape=(2, 3, 1), min_value=0.1))
 def test_a_flat_layer_is_the_layer(make, weight, step):
-    layer, flat = make(0.7), make(0.7).for_layers([(3, 2)])
+    layer, flat = make(0.7), make(0.7).bind(Layout([(3, 2)]))
     torch.testing.assert_close(
         layer.prox(weight, step).flatten(1), flat.prox(weight.flatten(1), step[..., 0])
     )
