@@ -1,16 +1,17 @@
 """Losses per sample, and the links that turn a network's raw output into a prediction.
 
 Each loss states ℓ(y, f) for the raw output f of the network, its gradient in f, and the
-link: squared error predicts f itself, Poisson exp(f), the log-losses probabilities. With no
-hidden layer these are the losses of scikit-learn's linear models, so that the coefficients
-agree: ½(y − f)² is ``Ridge``'s and ``Lasso``'s, the log-loss ``LogisticRegression``'s.
+inverse link: squared error predicts f itself, Poisson exp(f), the log-losses probabilities.
+With no hidden layer these are the losses of scikit-learn's linear models, and so are the
+coefficients: ½(y − f)² is the loss of ``Ridge`` and ``Lasso``, the log-loss that of
+``LogisticRegression``.
 
 Everything here is per sample, unweighted and summed over outputs. Sample weights and the
-mean over samples belong to the caller (:mod:`skreg.training.net`). Tensors come as a stack: raw
-outputs of shape (n_members, n_samples, n_outputs), targets without the leading axis when
-all members share them.
+mean over samples belong to the caller. Tensors come as a stack: raw outputs of shape
+(n_members, n_samples, n_outputs), targets without the leading axis if all members share them.
 
-Your own loss is any callable ``loss(y_pred, y_true)`` that returns one value per sample:
+A custom loss is any callable ``loss(y_pred, y_true)`` that returns one value per sample,
+or a subclass of :class:`Loss` where it has a link or a gradient by hand:
 
 >>> import torch
 >>> from skreg import RegularizedMLPRegressor
@@ -25,6 +26,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,18 +45,32 @@ __all__ = [
     "SquaredError",
 ]
 
+#: Inverse links, by scikit-learn's name for the activation of the output layer.
+INVERSE_LINKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda raw: raw,
+    "exp": torch.exp,
+    "logistic": torch.sigmoid,
+    "softmax": partial(torch.softmax, dim=-1),
+}
+
 
 class Loss(ABC):
     """Base of all losses: ℓ(y, f) per sample for raw network outputs f.
 
-    A subclass gives `value` and `gradient`, and `predict` where its link is not the
-    identity. `smooth` says whether the gradient is continuous, which the full-batch solver
-    needs. An instance can be called as ``loss(y_pred, y_true)`` on tensors of shape
-    (n_samples, n_outputs).
+    An instance can be called as ``loss(y_pred, y_true)`` on tensors of shape (n_samples,
+    n_outputs). A subclass gives `value` and `gradient`, and of the rest what differs:
+
+    - `out_activation` is "exp", "logistic" or "softmax" if predictions are not f itself; any
+      other link overrides `predict`;
+    - `smooth` is False if the gradient is not continuous, which the full-batch solver needs;
+    - `check_target` raises an error if `y` is out of range;
+    - `gradient_` writes the gradient over `raw`, if that saves a copy.
+
+    Estimators take an instance; an entry in ``REGRESSION_LOSSES`` gives the class a name.
     """
 
     smooth: bool = True
-    #: scikit-learn's name for the activation of the output layer.
+    #: scikit-learn's name for the activation of the output layer, the inverse link.
     out_activation: str = "identity"
 
     @abstractmethod
@@ -81,7 +97,7 @@ class Loss(ABC):
 
     def predict(self, raw: Tensor) -> Tensor:
         """Return the prediction for a raw output: the inverse link."""
-        return raw
+        return INVERSE_LINKS[self.out_activation](raw)
 
     def check_target(self, y: np.ndarray) -> None:  # noqa: B027 - most losses take any y
         """Raise ValueError where `y` is out of the range of the loss."""
@@ -213,9 +229,6 @@ class Poisson(Loss):
     def gradient(self, raw: Tensor, target: Tensor) -> Tensor:
         return raw.exp() - target
 
-    def predict(self, raw: Tensor) -> Tensor:
-        return raw.exp()
-
     def check_target(self, y: np.ndarray) -> None:
         if (y < 0).any():
             raise ValueError(
@@ -242,9 +255,6 @@ class Logistic(Loss):
     def gradient_(self, raw: Tensor, target: Tensor) -> Tensor:
         return raw.sigmoid_().sub_(target)
 
-    def predict(self, raw: Tensor) -> Tensor:
-        return raw.sigmoid()
-
     def log_predict(self, raw: Tensor) -> Tensor:
         """Return the log-probabilities of the labels, accurate where they are tiny."""
         return logsigmoid(raw)
@@ -267,9 +277,6 @@ class Multinomial(Loss):
         index = target.expand(raw.shape[0], -1, 1)
         gradient = raw.softmax(-1)
         return gradient.scatter_add_(-1, index, gradient.new_full((), -1.0).expand_as(index))
-
-    def predict(self, raw: Tensor) -> Tensor:
-        return raw.softmax(-1)
 
     def log_predict(self, raw: Tensor) -> Tensor:
         """Return the log-probabilities of the classes, accurate where they are tiny."""
@@ -330,16 +337,7 @@ REGRESSION_LOSSES: dict[str, Callable[[], Loss]] = {
 
 
 def make_regression_loss(loss: str | Loss | Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """Return the loss that a regressor's `loss` parameter asks for.
-
-    Examples
-    --------
-    >>> from skreg.losses import Huber, make_regression_loss
-    >>> make_regression_loss("huber")
-    Huber(delta=1.0)
-    >>> make_regression_loss(Huber(delta=2.0))
-    Huber(delta=2.0)
-    """
+    """Return the loss that a regressor's `loss` parameter asks for."""
     if isinstance(loss, str):
         return REGRESSION_LOSSES[loss]()
     if isinstance(loss, Loss):

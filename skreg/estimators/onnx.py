@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreg._version import __version__
 from skreg.estimators.mlp import BaseRegularizedMLP
-from skreg.losses import Logistic, Loss, Multinomial, Poisson
+from skreg.losses import Logistic, Loss, Multinomial
 from skreg.modules.activations import ACTIVATIONS
 
 # Both are years old, so that old runtimes read the graph.
 _OPSET, _IR_VERSION = 17, 8
 _INT64 = 7  # TensorProto.INT64
+#: Operators of a regressor's inverse links.
+_INVERSE_LINKS = {"identity": None, "exp": "Exp"}
 
 
 def to_onnx(estimator: Any) -> Any:
@@ -170,13 +172,13 @@ def _shape(graph: _Graph, *widths: int) -> str:
 def _regress(graph: _Graph, estimator: Any, raw: str) -> None:
     loss = estimator.net_.criterion_
     flat = estimator._y_ndim == 1
-    if isinstance(loss, Poisson):
-        raw = graph.node("Exp", raw)
-    elif type(loss).predict is not Loss.predict:
+    if type(loss).predict is not Loss.predict or loss.out_activation not in _INVERSE_LINKS:
         raise ValueError(
             f"to_onnx knows no graph for the predictions of {loss}. Use one of skreg's losses, "
             f"or compute the predictions from coefs_ and intercepts_."
         )
+    if operator := _INVERSE_LINKS[loss.out_activation]:
+        raw = graph.node(operator, raw)
     if flat:
         graph.node("Squeeze", raw, graph.constant(np.array([1])), out="prediction")
     else:

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, to_onnx
-from skreg.losses import SquaredError
+from skreg.losses import Loss, SquaredError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -95,6 +95,22 @@ def test_parameters_that_were_set_after_fit_are_none_of_the_graphs():
 @pytest.mark.parametrize("loss", ["poisson", "absolute_error", "quantile", "huber"])
 def test_every_link(loss):
     assert_agrees(fitted(y=np.abs(Y), loss=loss))
+
+
+def test_the_link_of_a_custom_loss():
+    class LogSquaredError(Loss):
+        out_activation = "exp"
+
+        def value(self, raw, target):
+            return (raw - (1 + target).log()).square().sum(-1)
+
+        def gradient(self, raw, target):
+            return 2 * (raw - (1 + target).log())
+
+    model = fitted(y=np.abs(Y), loss=LogSquaredError())
+    assert model.out_activation_ == "exp"
+    assert (model.predict(X[:5]) > 0).all()
+    assert_agrees(model)
 
 
 def test_a_callable_loss_predicts_its_raw_output():
