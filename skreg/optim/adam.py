@@ -1,33 +1,7 @@
-"""Optimizers that pair a gradient step with a penalty's proximal step, in one metric.
+"""Proximal Adam: Adam's step, then the penalty's, each weight by the step size lr/(√v̂ + ε).
 
-A proximal step is right only in the metric of the gradient step it follows. Stochastic
-gradient descent moves every weight by lr·gradient, so its prox has the step lr. Heavy-ball
-momentum β moves on for 1 + β + β² + … = 1/(1 − β) times as far, and Adam moves each weight by
-its own lr/(√v̂ + ε): thresholding either by lr·λ solves another problem (with Adam, on a
-lasso of ten features, one with ten non-zeros where the lasso has five).
-
-Both optimizers go in anybody's own torch loop, in place of ``torch.optim.SGD`` and ``Adam``:
-
->>> import torch
->>> from skreg.optim import ProximalAdam
->>> from skreg.penalties import L1
->>> layer = torch.nn.Linear(3, 1)
->>> optimizer = ProximalAdam(
-...     [{"params": [layer.weight], "penalty": L1(alpha=0.1)}, {"params": [layer.bias]}], lr=0.1
-... )
->>> x = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
->>> for _ in range(200):
-...     optimizer.zero_grad()
-...     loss = 0.5 * (layer(x).squeeze(1) - 2 * x[:, 0]).square().mean()
-...     loss.backward()
-...     optimizer.step()
->>> layer.weight[0, 1:].tolist()
-[0.0, 0.0]
-
-In a skorch net they are the `optimizer`: see :mod:`skreg.penalties`.
-
-:func:`optimality_residual` is the one measure of how far from optimal a point is, whoever
-produced it. The full-batch solver for small data stands in :mod:`skreg.optim.fista`.
+Group penalties have one step size per group (:mod:`skreg.optim.group_step`), and v̂ has a floor
+(:mod:`skreg.optim.floor`), without which a weight that has had no gradient yet is set to zero.
 """
 
 from __future__ import annotations
