@@ -1,28 +1,58 @@
-# Needs Python >= 3.11 and make, nothing else: both demo and test make their own environment.
+# Needs Python >= 3.11 and make, nothing else: every target makes the environment it needs.
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.installed
-DOCS_STAMP := .venv/.installed-docs
-BENCH_STAMP := .venv/.installed-bench
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+BENCH_STAMP := $(VENV)/.installed-bench
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# One thread per process: the two test processes would get in each other's way with more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test coverage lint docs bench cuda clean
+.PHONY: demo test test-python test-oldest oldest coverage lint docs dist bench cuda clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/quickstart.py
 
 test: lint
-# One thread per process: the two test processes would get in each other's way with more.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(PYTEST)
+
+# The tests under another Python, in an environment of its own: make test-python PYTHON=python3.13
+test-python:
+	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
+
+# The tests with the oldest versions that pyproject.toml declares, in an environment of its own.
+# OLDEST puts other versions in their place: make test-oldest OLDEST=torch==2.13.0
+OLDEST ?=
+test-oldest:
+	$(MAKE) oldest VENV=.venv-oldest
+
+oldest: $(VENV)/.installed-oldest
+	$(PYTEST)
+
+$(VENV)/.installed-oldest: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python .ci/minimums.py $(OLDEST) > $(VENV)/minimums.txt
+	$(BIN)/python $(PIP_INSTALL) -c $(VENV)/minimums.txt -e ".[test]"
+	touch $@
 
 coverage: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov=skreg --cov-report=term-missing:skip-covered
+	$(PYTEST) --cov=skreg --cov-report=term-missing:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
-# Everything beside its peers, written to docs/benchmarks.md; a quarter of an hour on two quiet cores.
+# Wheel and sdist in dist/, with what has to be in them; the wheel is installed in a fresh
+# environment, and the README's first example runs from it.
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python .ci/check_dist.py
+
+# Everything next to its peers, written to docs/benchmarks.md; a quarter of an hour on two quiet cores.
 bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/fit.py --save
 	$(BIN)/python benchmarks/grid.py --quick --save
@@ -39,7 +69,7 @@ cuda:
 	$(PYTHON) benchmarks/cuda.py $(CUDA_RESULTS) $(CUDA_FLAGS)
 
 $(BENCH_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[bench]"
 	touch $(BENCH_STAMP)
 
 # Warnings are errors; --keep-going shows all of them.
@@ -48,15 +78,15 @@ docs: $(DOCS_STAMP)
 	$(BIN)/python docs/check_links.py docs/_build/html
 
 $(DOCS_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[docs]"
 	touch $(DOCS_STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[test]"
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	rm -rf build dist examples/*.png docs/_build docs/auto_examples docs/api/generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
