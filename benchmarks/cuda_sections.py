@@ -153,7 +153,7 @@ def compare_fits(section):
     X = rng.normal(size=(200, 10))
     y = X[:, 0] - 2 * X[:, 1] + np.maximum(X[:, 2], 0)
     if not section.has_cuda():
-        print(f"{NO_CUDA}: the CPU beside itself\n")
+        print(f"{NO_CUDA}: the CPU against itself\n")
     tolerances = ", ".join(f"{k}: {r:g} and {a:g}" for k, (r, a) in TOLERANCES.items())
     print(
         f"largest difference of the weights; tolerances relative and absolute, {tolerances}\n"
@@ -170,12 +170,12 @@ def compare_fits(section):
                     (8, 4), solver=solver, penalty=penalty, alpha=0.01, batch_size=50,
                     max_iter=10, learning_rate_init=0.01, random_state=0,
                 )  # fmt: skip
-                own, other = (
+                first, other = (
                     weights_of(network.set_params(device=device).fit(X.astype(dtype), y))
                     for device in (section.device, "cpu")
                 )
-                difference = float(np.abs(own - other).max())
-                agrees = np.allclose(own, other, rtol=relative, atol=absolute)
+                difference = float(np.abs(first - other).max())
+                agrees = np.allclose(first, other, rtol=relative, atol=absolute)
                 section.record(
                     solver=solver, penalty=penalty, dtype=dtype, difference=difference,
                     agrees=bool(agrees),
@@ -193,7 +193,7 @@ def weights_of(network):
 
 
 def estimators(device):
-    """One of each kind that is pickled in a way of its own."""
+    """One of each kind that is pickled differently."""
     common = {"max_iter": 5, "random_state": 0, "device": device}
     regressor = RegularizedMLPRegressor((8,), penalty="l1", alpha=0.01, **common)
     module = torch.nn.Sequential(torch.nn.Linear(10, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
@@ -408,7 +408,9 @@ class Stopwatch:
             patch.object(Backprop, "__call__", timed("gradient", Backprop.__call__)),
             patch.object(Pass, "forward", timed("forward", Pass.forward)),
             patch.object(Pass, "backward", timed("backward", Pass.backward)),
-            patch.object(ProximalAdam, "plan_steps", lambda own: timed("step", plan(own))),
+            patch.object(
+                ProximalAdam, "plan_steps", lambda optimizer: timed("step", plan(optimizer))
+            ),
             patch.object(L1, "prox_in_metric_", timed("prox", L1.prox_in_metric_)),
         ):
             yield

@@ -3,7 +3,7 @@
 All on the same rows in one process, with the same epochs, batches, optimizer (Adam) and hidden
 layer, in float32. skreg and skorch carry an L1 penalty; MLPRegressor can only do L2, and the
 bare loop has no penalty at all. Peers take turns in each repeat; medians are shown. Then a deep
-network beside the bare loop, and what share it reaches of the machine's rate in products.
+network and the bare loop, and what share it reaches of the machine's rate in products.
 
     python benchmarks/fit.py [--quick] [--save]
 """

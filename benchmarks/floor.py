@@ -130,13 +130,13 @@ def main():
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     n_seeds = 3 if arguments.quick else 20
-    own = floor.OF_GRADIENT, floor.OF_ALPHA
+    defaults = floor.OF_GRADIENT, floor.OF_ALPHA
     with report(__file__, "The floor of Adam's second moment", save=arguments.save):
         print("share of the gradients, of alpha; the default is marked\n")
         print(f"{'':<16}{'embedding':>12}{'rare':>8}{'dead':>8}{'paths':>9}{'stuck':>8}")
         for shares in SHARES:
             floor.OF_GRADIENT, floor.OF_ALPHA = shares
-            mark = "*" if shares == own else " "
+            mark = "*" if shares == defaults else " "
             print(
                 f"{shares[0]:>6.2f}{shares[1]:>7.2f} {mark} {embedding():>11.1f}x{rare():>8.2f}"
                 f"{dead():>8d}{paths(n_seeds):>9.3f}{stuck(min(n_seeds, 5)):>8.1f}",

@@ -166,7 +166,7 @@ def print_growth(quick):
 
 
 def print_memory():
-    """Peak memory of one large chunk, in a process of its own."""
+    """Peak memory of one large chunk, in a separate process."""
     command = [sys.executable, __file__, "--memory"]
     print("\nPeak memory of one chunk of 50 networks, 500 features, 256 neurons")
     print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
@@ -182,7 +182,7 @@ def measure_memory():
     search_skreg(X, y, 256, 200, 2, np.logspace(-4, 0, 10))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     parameters = 50 * (500 * 256 + 256 + 257) * 4
-    data = X.nbytes * (N_FOLDS - 1)  # the folds' own copies
+    data = X.nbytes * (N_FOLDS - 1)  # the copies of the folds
     print(
         f"  {peak / 1e6:.0f} MB more than before: the folds' {data / 1e6:.0f} MB and "
         f"{(peak - data) / parameters:.1f} times the {parameters / 1e6:.0f} MB of parameters"

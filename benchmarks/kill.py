@@ -1,6 +1,6 @@
 """Fits and searches killed by ``kill -9`` at random moments, resumed, and compared.
 
-Each line is one fit in processes of its own. They are killed one after another, at moments
+Each line is one fit in separate processes. They are killed one after another, at moments
 drawn at random from the time that the whole fit takes, until one comes to its end; the last
 line counts the fits whose weights, curves and scores have the very bits of the fit that
 nobody killed. Needs an operating system with ``fork``.

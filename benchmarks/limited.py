@@ -1,4 +1,4 @@
-"""Work in a process of its own, for so many seconds at most.
+"""Work in a separate process, for so many seconds at most.
 
 What it prints and the rows that it hands over arrive one by one: they are there when it fails,
 when it hangs and is ended, and when its process dies, as one does after an error on a GPU.
@@ -45,7 +45,7 @@ def _work(work, sender, deadline):
 
 
 def run_limited(work, seconds, *, fresh):
-    """Call ``work(record, deadline)`` in a process of its own; return its Outcome.
+    """Call ``work(record, deadline)`` in a separate process; return its Outcome.
 
     Parameters
     ----------

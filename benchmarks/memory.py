@@ -1,4 +1,4 @@
-"""Memory of many fits in one process: after the first few it stays where it is.
+"""Memory of many fits in one process: after the first few it no longer grows.
 
 Prints the resident memory of the process as fits of several kinds go by, each forgotten when
 the next begins, and by how much the last tenth is above the tenth after the warm-up.

@@ -8,7 +8,7 @@ Adam with an L1 penalty, batches of 200, float32.
 
 Then ``partial_fit`` over a file larger than the memory the process may have: it maps the file
 a chunk at a time, under a limit on its address space (what ``ulimit -v`` sets). Last,
-``import skreg`` beside the imports of what it stands on, by turns in fresh processes.
+``import skreg`` and the imports of what it depends on, by turns in fresh processes.
 
     python benchmarks/scale.py [--epochs 2] [--float64] [--save]
 """
@@ -182,11 +182,11 @@ def print_out_of_core():
 def print_imports(repeats=5):
     times = {statement: [] for statement in IMPORTS}
     for repeat in range(repeats + 1):
-        for statement, own in times.items():
+        for statement, durations in times.items():
             start = time.perf_counter()
             subprocess.run([sys.executable, "-c", statement], check=True)
             if repeat:  # the first finds the files on disk
-                own.append(time.perf_counter() - start)
+                durations.append(time.perf_counter() - start)
     peers, ours = times.values()
     ratio = statistics.median(b / a for a, b in zip(peers, ours, strict=True))
     print(

@@ -45,7 +45,7 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc has the types, in words
 toc_object_entries_show_parents = "hide"
-# torch's and scikit-learn's own methods are documented by them.
+# Methods of torch and scikit-learn are documented there.
 numpydoc_show_inherited_class_members = True
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False

@@ -1,7 +1,7 @@
 """The figure of the README and of the landing page: one network under three penalties.
 
 Each network has one hidden layer of 20 neurons and is trained on the breast cancer data from
-the same initial weights. The figure is checked in; run this to draw it anew:
+the same initial weights. The figure is checked in; run this to draw it again:
 
     python examples/make_readme_figure.py
 """

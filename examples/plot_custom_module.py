@@ -74,7 +74,7 @@ for name, penalty in penalties.items():
 # The second convolution of the block: a square of 3 x 3 weights for each pair of an input
 # channel (rows) and a filter (columns). Grey is exactly zero. Under L1 single weights go, and
 # a channel only when all of them have gone. A group is all that one channel sends on: under
-# the group lasso a row stays as a whole or goes as a whole.
+# the group lasso a row is kept as a whole or goes as a whole.
 figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.5), layout="constrained")
 colors = plt.get_cmap("PuOr_r").with_extremes(bad="#d9d9d9")
 filters = {name: net.module_.block[2].weight.detach().numpy() for name, net in fits.items()}
@@ -100,7 +100,7 @@ figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
 styles = {"no penalty": "#56B4E9", "L1": "#0072B2", "by name": "#E69F00"}
 for offset, (name, color) in zip((-0.27, 0, 0.27), styles.items(), strict=True):
     parameters = dict(fits[name].module_.named_parameters())
-    left = [(parameters[own] != 0).float().mean().item() for own in names]
+    left = [(parameters[key] != 0).float().mean().item() for key in names]
     bars = axis.barh(rows + offset, left, height=0.25, color=color, label=name)
     axis.bar_label(bars, [f"{share:.0%}" for share in left], padding=3, fontsize="small")
 axis.set_yticks(rows, names)

@@ -7,7 +7,7 @@ The contours of the loss grow from its minimum (the cross) until they touch the 
 region with corners on the axes is touched at a corner by many losses, and there a weight is
 zero.
 
-Outlines and points are computed: the outline from the penalty's own value, the point by
+Outlines and points are computed: the outline from the penalty's value, the point by
 minimizing the loss along it.
 """
 

@@ -3,7 +3,7 @@ Implicit feature selection: noise features added
 ================================================
 
 As many columns of pure noise as there are real ones are added to a table. L2 uses them all. L1
-drops most of them while it fits, without a selection step of its own.
+drops most of them while it fits, without a separate selection step.
 """
 
 # %%

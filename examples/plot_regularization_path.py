@@ -9,7 +9,7 @@ order in which they go says which ones matter.
 
 # %%
 # Wines again, with half of the rows held out, and group MCP: it drops whole features, and does
-# not shrink those it keeps but for a little L2, which a path puts beside it.
+# not shrink those it keeps but for a little L2, which a path adds to it.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_wine
@@ -37,14 +37,14 @@ RegularizationPathDisplay.from_path(path, score_name="accuracy, held out")
 plt.show()
 
 # %%
-# Until which λ each feature stays.
+# Up to which λ each feature is kept.
 figure, axis = plt.subplots(figsize=(6.8, 4.2), layout="constrained")
 order = path.entry_alpha.argsort()
 rows = np.arange(len(order))
 axis.hlines(rows, path.alphas[0], path.entry_alpha[order], color="#0072B2", linewidth=2)
 axis.plot(path.entry_alpha[order], rows, "o", color="#0072B2")
 axis.set_yticks(rows, np.array(data.feature_names)[order])
-axis.set(xscale="log", xlabel="λ (alpha): each feature stays until its dot")
+axis.set(xscale="log", xlabel="λ (alpha): each feature is kept up to its dot")
 axis.set_xlim(left=path.alphas[0])
 axis.grid(axis="x", color="#dddddd")
 plt.show()

@@ -7,7 +7,7 @@ side by side: the weights of all networks stand in one tensor, and one batched p
 them all. The results are the same.
 
 The times are those of the machine that built this page, with one process on either side;
-``benchmarks/grid.py`` measures with several processes and beside other libraries.
+``benchmarks/grid.py`` measures with several processes and other libraries.
 """
 
 # %%

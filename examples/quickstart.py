@@ -7,7 +7,7 @@ data it has not seen.
 
 What one sees: L2 makes the weights small, L1 makes most of them exactly zero and drops
 whole input features, elastic net does some of both. The table has the numbers, and
-`quickstart.png`, written beside this file, the distributions of the weights.
+`quickstart.png`, written next to this file, the distributions of the weights.
 
     python examples/quickstart.py
 """
@@ -139,7 +139,7 @@ def describe(title, rows):
     )
 
 
-def print_shares_of_twins():
+def print_shares_of_copies():
     """Two copies of one feature: L1 lets chance share out the weight, elastic net halves it."""
     X, y = load_diabetes(return_X_y=True)
     bmi = X[:, [2]]
@@ -166,7 +166,7 @@ def print_shares_of_twins():
 
 
 def draw_weights(fits, path):
-    """One histogram of all weights per network; the exact zeros are a bar of their own."""
+    """One histogram of all weights per network; the exact zeros have a separate bar."""
     figure, axes = plt.subplots(
         len(fits),
         len(PENALTIES),
@@ -212,7 +212,7 @@ def main():
     describe("Breast cancer", cancer_rows)
     describe("Diabetes", diabetes_rows)
     print()
-    print_shares_of_twins()
+    print_shares_of_copies()
 
     draw_weights({"Breast cancer": cancer, "Diabetes": diabetes}, FIGURE)
     print(f"\nThe distributions of the weights are drawn in {FIGURE}.")

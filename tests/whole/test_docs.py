@@ -77,9 +77,9 @@ def test_no_page_and_no_block_is_left_out():
 
 def test_readme_and_landing_page_compare_alike():
     tables = [
-        re.search(r"## Beside other tools\n(.+?\nAs of [^\n]+\n)", page.read_text(), re.DOTALL)[
-            1
-        ]
+        re.search(
+            r"## Compared with other tools\n(.+?\nAs of [^\n]+\n)", page.read_text(), re.DOTALL
+        )[1]
         for page in (ROOT / "README.md", DOCS / "index.md")
     ]
     assert tables[0] == tables[1]
