@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreg.estimators.checks import torch_reads_faster
 from skreg.modules import MLP
-from skreg.modules.compact import compact_mlp, compact_pilot
+from skreg.modules.compact import compact_initial, compact_mlp
 from skreg.training.net import RegularizedNet
 
 
@@ -83,7 +83,7 @@ class CompactMixin:
         for holder, name in ((compacted, "_pilots"), (net, "initial")):
             initial = getattr(holder, name)
             if initial is not None:
-                setattr(holder, name, compact_pilot(net.module_, initial))
+                setattr(holder, name, compact_initial(net.module_, initial))
         inputs = np.arange(self.n_features_in_) if self._inputs is None else self._inputs
         inputs = inputs[kept.cpu().numpy()]
         compacted._inputs = inputs if len(inputs) < self.n_features_in_ else None

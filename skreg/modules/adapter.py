@@ -1,9 +1,8 @@
-"""Anybody's torch module in the place of a stack of networks.
+"""A user's torch module in the place of a stack of networks.
 
 The rest of the package trains stacks: rows come flat, raw outputs have the shape
-(n_members, n_samples, n_outputs). :class:`SingleNetwork` is the one place where a module that
-knows nothing of this is made to fit, as a stack of one. :func:`build_network` makes the
-module from what a user gives: a class, an instance, or a function of the sizes.
+(n_members, n_samples, n_outputs). :func:`build_network` makes the module from what a user
+gives, and :class:`SingleNetwork` makes it a stack of one.
 
 >>> import torch
 >>> from skreg.modules.adapter import SingleNetwork
@@ -28,8 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 
-# Torch's own layers draw from its global generator alone: whoever lends them another has it
-# to himself for as long.
+# Layers of torch draw from its global generator alone: one thread at a time sets its state.
 _lock = threading.RLock()
 
 
@@ -69,32 +67,19 @@ def build_network(
 ) -> nn.Module:
     """Return a new module, of `dtype` and on the CPU.
 
-    Parameters
-    ----------
-    module : type, torch.nn.Module or callable
-        A class is called with `parameters`, and with `n_features` and `n_outputs` where it
-        has parameters of these names. An instance is copied. Anything else is called with
-        the number of features, the number of outputs and `parameters`.
-    parameters : dict
-    sample_shape : sequence of int
-        The shape of one row. If it has one axis the number of features is its length, else
-        it is the shape itself, a tuple.
-    n_outputs : int
-    seed : int
-        Of what the module draws from torch's global generator.
-    dtype : torch.dtype
+    A class is called with `parameters`, and with `n_features` and `n_outputs` where it has
+    parameters of these names. An instance is copied. Anything else is called with the number
+    of features, the number of outputs and `parameters`. Where a row has several axes the
+    number of features is its shape, a tuple. `seed` is of what the module draws from torch's
+    global generator.
 
     Examples
     --------
     >>> import torch
     >>> from skreg.modules.adapter import build_network
     >>> build_network(
-    ...     torch.nn.Linear,
-    ...     {"in_features": 3, "out_features": 1},
-    ...     sample_shape=(3,),
-    ...     n_outputs=1,
-    ...     seed=0,
-    ...     dtype=torch.float32,
+    ...     torch.nn.Linear, {"in_features": 3, "out_features": 1}, sample_shape=(3,),
+    ...     n_outputs=1, seed=0, dtype=torch.float32,
     ... )
     Linear(in_features=3, out_features=1, bias=True)
     """
@@ -151,21 +136,14 @@ def _named(parameters: dict[str, Any]) -> str:
 class SingleNetwork(nn.Module):
     """A module as a stack of one network.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Takes rows of `sample_shape`; returns (n_samples, n_outputs), or (n_samples,) where
-        there is one output.
-    n_outputs : int
-    sample_shape : tuple of int, default=()
-        The shape of one row; ``()`` is as they come.
-    two_scores_as_one : bool, default=False
-        With one output take two as well, as their difference: the scores of two classes
-        under a softmax are the logistic loss of it.
+    The module takes rows of `sample_shape`, or with ``()`` as they come, and returns
+    (n_samples, n_outputs), or (n_samples,) where there is one output. `two_scores_as_one`
+    takes two outputs for one as well, as their difference: the scores of two classes under a
+    softmax are the logistic loss of it.
     """
 
     n_members = 1
-    #: The stack's own dropout. The module's is its own business.
+    #: The stack's dropout; a layer of the module may have another.
     dropout = 0.0
 
     def __init__(
@@ -185,11 +163,8 @@ class SingleNetwork(nn.Module):
     def forward(self, x: Tensor, generators: Sequence[torch.Generator] | None = None) -> Tensor:
         """Return raw outputs, shape (1, n_samples, n_outputs).
 
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, n_numbers)
-        generators : sequence of one torch.Generator, default=None
-            What the module draws from in training, in the place of torch's global generator.
+        In training the module draws from the one of `generators`, in the place of torch's
+        global generator.
         """
         if self.training and generators:
             with torch_draws_from(generators[0]):
@@ -231,7 +206,7 @@ class SingleNetwork(nn.Module):
         return max((p.shape[0] for p in self.parameters() if p.ndim), default=1)
 
     def mixes_rows(self) -> bool:
-        """Whether in training the output for a row depends on the rows beside it."""
+        """Whether in training the output for a row depends on the other rows of its batch."""
         return any(isinstance(layer, _BatchNorm) for layer in self.modules())
 
     def draws(self) -> bool:

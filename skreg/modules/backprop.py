@@ -6,10 +6,6 @@ Here the forward and the backward pass run in as few calls as they can, over buf
 allocated once, and the gradients of all layers are views into one flat tensor, ready for one
 call of the optimizer.
 
-The members of a stack that read the same rows are one network to the processor: side by side
-their first layers are a single wide matrix, and one product for all of them is up to a third
-faster than a product each.
-
 >>> import torch
 >>> from skreg.modules.backprop import Backprop
 >>> from skreg.losses import SquaredError
@@ -33,22 +29,18 @@ from torch import Tensor
 
 from skreg.losses import Loss
 from skreg.modules.activations import ACTIVATIONS
-from skreg.modules.layers import Layer, Pass, StackedLayer, kind_of_layer
+from skreg.modules.layers import Pass, StackedLayer, kind_of_layer
 from skreg.modules.mlp import MLP
 
 
 class _Part:
     """Members of a stack that are computed by the same calls.
 
-    One member; several that read the same rows; or several with rows of their own.
+    One member; several that read the same rows; or several with a table each.
     """
 
     def __init__(
-        self,
-        members: slice,
-        tables: int | slice,
-        layers: list[Layer | StackedLayer],
-        activation: str,
+        self, members: slice, tables: int | slice, layers: list[StackedLayer], activation: str
     ) -> None:
         self.members = members
         self._tables, self._layers, self._activation = tables, layers, activation
@@ -59,7 +51,7 @@ class _Part:
         return X[self._tables] if X.ndim == 3 else X
 
     def forward(self, x: Tensor) -> Pass:
-        """Return the pass in which the raw outputs on these rows are."""
+        """Return the pass that holds the raw outputs on these rows."""
         n_rows = x.shape[-2]
         # Two sizes at most: a full batch, and the last of an epoch.
         pass_ = self._passes.get(n_rows)
@@ -76,7 +68,6 @@ def _cut(readers: Sequence[int]) -> list[tuple[slice, int | slice]]:
     for alone, run in groupby(readers, key=lambda n: n == 1):
         sizes = list(run)
         if alone and len(sizes) > 1:
-            # A table each: batched.
             n = len(sizes)
             parts.append((slice(member, member + n), slice(table, table + n)))
             member, table = member + n, table + n
@@ -88,19 +79,13 @@ def _cut(readers: Sequence[int]) -> list[tuple[slice, int | slice]]:
 
 
 class Forward:
-    """Raw outputs of a :class:`~skreg.modules.MLP` in evaluation mode, in buffers of its own.
+    """Raw outputs of a :class:`~skreg.modules.MLP` in evaluation mode, by way of buffers.
 
-    The same as the module's own forward to rounding. That makes new tensors for every hidden
-    layer of every batch, and on many rows the system spends as long on handing out their
-    memory as the network does on its products; on a single row the calls are what costs, and
-    here there are few.
-
-    Parameters
-    ----------
-    module : MLP
-    readers : sequence of int, default=None
-        How many members, in their order, read each of the tables in a batch. None is one
-        table for all members.
+    They are those of the module's forward to rounding. That makes new tensors for every
+    hidden layer of every batch, and on many rows the system spends as long on handing out
+    their memory as the network does on its products; on a single row the calls are what
+    costs, and here there are few. `readers` says how many members, in their order, read each
+    of the tables in a batch; None is one table for all.
 
     Examples
     --------
@@ -118,27 +103,26 @@ class Forward:
 
     def _make_parts(self, readers: Sequence[int] | None, *gradients: Tensor) -> list[_Part]:
         module = self.module
-        weights = module.split_weights(module.weight.detach())
-        biases = module.split_biases(module.bias.detach())
-        tensors: list[list[Tensor]] = [weights, biases]
+        tensors = [
+            module.split_weights(module.weight.detach()),
+            module.split_biases(module.bias.detach()),
+        ]
         if gradients:
             tensors += [module.split_weights(gradients[0]), module.split_biases(gradients[1])]
         parts = []
         for members, tables in _cut(readers or [module.n_members]):
             layers = []
             for number, layer in enumerate(zip(*tensors, strict=True)):
-                own = [tensor[members] for tensor in layer]
+                views = [tensor[members] for tensor in layer]
                 shares_rows = number == 0 and isinstance(tables, int)
-                layers.append(kind_of_layer(own[0], shares_rows=shares_rows)(*own))
+                layers.append(kind_of_layer(views[0], shares_rows=shares_rows)(*views))
             parts.append(_Part(members, tables, layers, module.activation))
         return parts
 
     def outputs(self, X: Tensor) -> Tensor:
-        """Return raw outputs, shape (n_members, n_samples, n_outputs), in memory of their own.
+        """Return raw outputs, shape (n_members, n_samples, n_outputs), in new memory.
 
-        Parameters
-        ----------
-        X : Tensor of shape (n_samples, n_features) or (n_tables, n_samples, n_features)
+        X has shape (n_samples, n_features) or (n_tables, n_samples, n_features).
         """
         raw = self.new_outputs(X)
         for part in self._parts:
@@ -151,25 +135,10 @@ class Forward:
 
 
 def outputs_at_once(module: MLP, x: Tensor) -> Tensor:
-    """Return what :class:`Forward` gives for a single network, without making a plan.
+    """Return what :class:`Forward` gives for a single network and table, without a plan.
 
     A plan pays from its second batch on. For a single row it takes ten times as long as the
     products.
-
-    Parameters
-    ----------
-    module : MLP
-        With one member.
-    x : Tensor of shape (n_samples, n_features)
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.modules.backprop import outputs_at_once
-    >>> from skreg.modules import MLP
-    >>> module = MLP(3, (4,), 1, random_state=0)
-    >>> torch.allclose(outputs_at_once(module, torch.eye(3)), module(torch.eye(3)))
-    True
     """
     activate = ACTIVATIONS[module.activation].in_place
     weights = module.split_weights(module.weight.detach())
@@ -184,16 +153,8 @@ def outputs_at_once(module: MLP, x: Tensor) -> Tensor:
 class Backprop(Forward):
     """Outputs and gradients of an :class:`~skreg.modules.MLP` by hand.
 
-    Calling it fills `gradients` with those of the weighted mean loss of every member.
-    Dropout is autograd's business.
-
-    Parameters
-    ----------
-    module : MLP
-        Without dropout, or in evaluation mode.
-    loss : Loss
-    readers : sequence of int, default=None
-        As in :class:`Forward`.
+    Calling it fills `gradients` with those of the weighted mean loss of every member. The
+    module is without dropout, or in evaluation mode: dropout is autograd's business.
     """
 
     def __init__(self, module: MLP, loss: Loss, readers: Sequence[int] | None = None) -> None:
@@ -222,27 +183,21 @@ class Backprop(Forward):
     ) -> Tensor:
         """Fill the gradients of the weighted mean loss; return the raw outputs.
 
-        The losses are left to be computed from these, of many batches at once.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n_samples, n_features) or (n_tables, n_samples, n_features)
-        y : Tensor of shape (n_samples, n_outputs) or (n_members, n_samples, n_outputs)
-        sample_weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
-        raw : Tensor of shape (n_members, n_samples, n_outputs), default=None
-            Where to write the raw outputs.
+        The losses are left to be computed from these, of many batches at once. `y` has shape
+        (n_samples, n_outputs) or (n_members, n_samples, n_outputs), and `sample_weight`
+        (n_samples,) or (n_members, n_samples); `raw` is where to write the raw outputs.
         """
         raw = self.new_outputs(X) if raw is None else raw
         for part in self._parts:
             x = part.rows(X)
             pass_ = part.forward(x)
-            target, weights, own = y, sample_weight, raw
+            target, weights, written = y, sample_weight, raw
             if len(self._parts) > 1:
-                own = raw[part.members]
+                written = raw[part.members]
                 target = y if y.ndim == 2 else y[part.members]
                 if weights is not None and weights.ndim == 2:
                     weights = weights[part.members]
-            own.copy_(pass_.raw)
+            written.copy_(pass_.raw)
             # Then in place, from the raw outputs to the gradient of the mean loss.
             delta = self.loss.gradient_(pass_.raw, target).mul_(pass_.share)
             if weights is not None:

@@ -41,25 +41,18 @@ def _units(weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     return reached, [*alive[:-1], reaching[-1]]
 
 
-def compact_pilot(
-    module: MLP, pilot: tuple[np.ndarray, np.ndarray]
+def compact_initial(
+    module: MLP, initial: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the flat weights and biases of a pilot fit those that :func:`compact_mlp` leaves."""
+    """Of an initial fit's flat weights and biases those that :func:`compact_mlp` leaves."""
     _, alive = _units([weight[0].detach() for weight in module.weights])
     masks = [mask.cpu() for mask in alive]
-    weights = [
-        layer[:, rows][:, :, columns].flatten(1)
-        for layer, rows, columns in zip(
-            module.split_weights(torch.as_tensor(pilot[0])), masks[:-1], masks[1:], strict=True
-        )
-    ]
-    biases = [
-        layer[:, columns]
-        for layer, columns in zip(
-            module.split_biases(torch.as_tensor(pilot[1])), masks[1:], strict=True
-        )
-    ]
-    return torch.cat(weights, 1).numpy(), torch.cat(biases, 1).numpy()
+    weights, biases = map(torch.as_tensor, initial)
+    layers = zip(module.split_weights(weights), masks[:-1], masks[1:], strict=True)
+    left = [layer[:, rows][:, :, columns].flatten(1) for layer, rows, columns in layers]
+    units = zip(module.split_biases(biases), masks[1:], strict=True)
+    biases = torch.cat([layer[:, columns] for layer, columns in units], 1)
+    return torch.cat(left, 1).numpy(), biases.numpy()
 
 
 @torch.no_grad()
@@ -68,22 +61,10 @@ def compact_layers(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Leave out the dead inputs and neurons of a single network.
 
-    Parameters
-    ----------
-    weights : sequence of Tensor of shape (fan_in, fan_out)
-    biases : sequence of Tensor of shape (fan_out,)
-    activation : {"identity", "logistic", "tanh", "relu"}
-        Of the hidden layers.
-
-    Returns
-    -------
-    inputs : Tensor of int of shape (n_alive_inputs,)
-        Indices of the inputs that are left, in ascending order.
-    weights, biases : list of Tensor
-        The layers that are left, as new tensors.
+    Returns the indices of the inputs that are left, in ascending order, and the weights and
+    biases of the layers, as new tensors.
     """
     reached, alive = _units(weights)
-
     # In float64, so that what is folded is rounded once.
     activate = ACTIVATIONS[activation].function
     small_weights, small_biases = [], []
@@ -96,35 +77,20 @@ def compact_layers(
     return alive[0].nonzero().ravel(), small_weights, small_biases
 
 
+@torch.no_grad()
 def compact_mlp(module: MLP) -> tuple[MLP, Tensor]:
     """Return a smaller module with the same output on its inputs, and which inputs those are.
 
-    Parameters
-    ----------
-    module : MLP
-        With a single member.
-
-    Returns
-    -------
-    module : MLP
-        In evaluation mode, on the same device.
-    inputs : Tensor of int of shape (n_alive_inputs,)
+    The module has a single member. The smaller one is in evaluation mode, on the same device.
     """
     inputs, weights, biases = compact_layers(
         [weight[0] for weight in module.weights],
         [bias[0] for bias in module.biases],
         module.activation,
     )
-    small = MLP(
-        len(inputs),
-        [weight.shape[1] for weight in weights[:-1]],
-        module.n_outputs,
-        activation=module.activation,
-        dropout=module.dropout,
-        random_state=0,  # drawn and written over: no generator is to notice
-        dtype=module.weight.dtype,
-    ).to(module.weight.device)
-    with torch.no_grad():
-        for ours, theirs in zip(small.weights + small.biases, weights + biases, strict=True):
-            ours.copy_(theirs)
-    return small.eval(), inputs
+    weight = torch.cat([weight.flatten() for weight in weights]).unsqueeze(0)
+    sizes = module.architecture | {
+        "n_features": len(inputs),
+        "hidden_layer_sizes": [len(bias) for bias in biases[:-1]],
+    }
+    return MLP.of(weight, torch.cat(biases).unsqueeze(0), **sizes).eval(), inputs

@@ -1,9 +1,10 @@
 """Layers of an MLP as lists of calls, planned once for batches of one size.
 
 A layer gives its passes as calls in which everything is looked up but the inputs: on a small
-network finding the same tensors anew for every batch takes a fifth of the step. Which layer is
+network finding the same tensors again for every batch takes a fifth of the step. Which layer is
 quick depends on how many members a stack has, whether they read the same rows, and how many
-outputs there are: :func:`kind_of_layer` knows.
+outputs there are: :func:`kind_of_layer` knows, and ``benchmarks/layers.py`` shows what each
+kind gains.
 """
 
 from __future__ import annotations
@@ -24,24 +25,54 @@ Call = Callable[..., Any]
 _NARROW = 16
 
 
-class Layer:
+class StackedLayer:
+    """One layer of several members, each with a table of rows: products are batched."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
+        self.weight, self.bias = weight, bias.unsqueeze(1)
+        if gradients:
+            self.weight_gradient, self.bias_gradient = gradients
+
+    def new_output(self, n_rows: int) -> Tensor:
+        return self.weight.new_empty(len(self.weight), n_rows, self.weight.shape[2])
+
+    def forward(self, out: Tensor) -> Call:
+        """Return what writes the outputs for inputs x."""
+        weight, bias = self.weight, self.bias
+        return lambda x: torch.baddbmm(bias, x, weight, out=out)
+
+    def backward(self, delta: Tensor) -> Call:
+        """Return what writes the gradients for inputs x, given also transposed."""
+        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+
+        def backward(x: Tensor, columns: Tensor) -> None:
+            torch.bmm(columns, delta, out=weight_gradient)
+            torch.sum(delta, 1, out=bias_gradient)
+
+        return backward
+
+    def pass_down(self, delta: Tensor, out: Tensor) -> Call:
+        """Return what writes the gradient of the inputs."""
+        return partial(torch.bmm, delta, self.weight.mT, out=out)
+
+
+class SingleLayer(StackedLayer):
     """One layer of a single network. Its rows have no member axis: mm is quicker than bmm."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
-        self.weight, self.bias = weight[0], bias
+        super().__init__(weight[0], bias, *gradients)
+        self.bias = bias
         if gradients:
-            self.weight_gradient, self.bias_gradient = gradients[0][0], gradients[1]
+            self.weight_gradient = gradients[0][0]
 
     def new_output(self, n_rows: int) -> Tensor:
         return self.weight.new_empty(n_rows, self.weight.shape[1])
 
     def forward(self, out: Tensor) -> Call:
-        """Return what writes the outputs for inputs x."""
         weight, bias = self.weight, self.bias
         return lambda x: torch.addmm(bias, x, weight, out=out)
 
     def backward(self, delta: Tensor) -> Call:
-        """Return what writes the gradients for inputs x, given also transposed."""
         weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
         ones = delta.new_ones(1, len(delta))
 
@@ -53,36 +84,7 @@ class Layer:
         return backward
 
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
-        """Return what writes the gradient of the inputs."""
         return partial(torch.mm, delta, self.weight.mT, out=out)
-
-
-class StackedLayer:
-    """One layer of several members, each with rows of its own: products are batched."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
-        self.weight, self.bias = weight, bias.unsqueeze(1)
-        if gradients:
-            self.weight_gradient, self.bias_gradient = gradients
-
-    def new_output(self, n_rows: int) -> Tensor:
-        return self.weight.new_empty(len(self.weight), n_rows, self.weight.shape[2])
-
-    def forward(self, out: Tensor) -> Call:
-        weight, bias = self.weight, self.bias
-        return lambda x: torch.baddbmm(bias, x, weight, out=out)
-
-    def backward(self, delta: Tensor) -> Call:
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
-
-        def backward(x: Tensor, columns: Tensor) -> None:
-            torch.bmm(columns, delta, out=weight_gradient)
-            torch.sum(delta, 1, out=bias_gradient)
-
-        return backward
-
-    def pass_down(self, delta: Tensor, out: Tensor) -> Call:
-        return partial(torch.bmm, delta, self.weight.mT, out=out)
 
 
 class WideLayer(StackedLayer):
@@ -91,8 +93,8 @@ class WideLayer(StackedLayer):
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
         super().__init__(weight, bias, *gradients)
         n_members, n_inputs, n_outputs = weight.shape
-        # The matrices side by side. The pass down ends here, so that what holds the weights
-        # on the way up can hold their gradient on the way down.
+        # The matrices side by side. No gradient is passed below the first layer, so that what
+        # holds the weights on the way up can hold their gradient on the way down.
         self._wide = weight.new_empty(n_inputs, n_members, n_outputs)
         self._matrix, self._members = self._wide.flatten(1), self._wide.transpose(0, 1)
 
@@ -124,10 +126,26 @@ class WideLayer(StackedLayer):
         return backward
 
 
-class _LayerOfRows(StackedLayer):
-    """A layer whose gradient is computed transposed, in rows, and then written in columns."""
+class NarrowLayer(StackedLayer):
+    """A layer of a few outputs: each product in the orientation that is fast.
 
-    _row_gradient: Tensor
+    The gradient is computed transposed, in rows, and then written in columns.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
+        super().__init__(weight, bias, *gradients)
+        self._rows = weight.mT.contiguous()
+        self._row_gradient = torch.empty_like(self._rows)
+
+    def forward(self, out: Tensor) -> Call:
+        rows, columns, bias = self._rows, self._rows.mT, self.bias
+        weight = self.weight.mT
+
+        def forward(x: Tensor) -> None:
+            rows.copy_(weight)
+            torch.baddbmm(bias, x, columns, out=out)
+
+        return forward
 
     def backward(self, delta: Tensor) -> Call:
         weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
@@ -145,40 +163,21 @@ class _LayerOfRows(StackedLayer):
 
         return backward
 
-
-class NarrowLayer(_LayerOfRows):
-    """A layer of a few outputs: each product in the orientation that is fast."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
-        super().__init__(weight, bias, *gradients)
-        self._rows = weight.mT.contiguous()
-        self._row_gradient = torch.empty_like(self._rows)
-
-    def forward(self, out: Tensor) -> Call:
-        rows, columns, bias = self._rows, self._rows.mT, self.bias
-        weight = self.weight.mT
-
-        def forward(x: Tensor) -> None:
-            rows.copy_(weight)
-            torch.baddbmm(bias, x, columns, out=out)
-
-        return forward
-
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
         return partial(torch.bmm, delta, self._rows, out=out)
 
 
-class SingleOutputLayer(_LayerOfRows):
+class SingleOutputLayer(NarrowLayer):
     """A layer of one output: its weights are a row, and so are its outputs."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *gradients: Tensor) -> None:
-        super().__init__(weight, bias, *gradients)
+        StackedLayer.__init__(self, weight, bias, *gradients)
         # Views and not transposes: of an axis of length 1 the strides matter to bmm.
-        self._row = weight.view(len(weight), 1, -1)
-        self._row_gradient = torch.empty_like(self._row)
+        self._rows = weight.view(len(weight), 1, -1)
+        self._row_gradient = torch.empty_like(self._rows)
 
     def forward(self, out: Tensor) -> Call:
-        row, bias, weights = out.view(len(out), 1, -1), self.bias, self._row
+        row, bias, weights = out.view(len(out), 1, -1), self.bias, self._rows
 
         def forward(x: Tensor) -> None:
             if x.ndim == 2:
@@ -190,13 +189,14 @@ class SingleOutputLayer(_LayerOfRows):
         return forward
 
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
-        return partial(torch.mul, delta, self._row, out=out)
+        return partial(torch.mul, delta, self._rows, out=out)
 
 
-def kind_of_layer(weight: Tensor, *, shares_rows: bool) -> type[Layer] | type[StackedLayer]:
+def kind_of_layer(weight: Tensor, *, shares_rows: bool) -> type[StackedLayer]:
+    """Return the quickest kind for a layer of this weight."""
     n_members, _, n_outputs = weight.shape
     if n_members == 1:
-        return Layer
+        return SingleLayer
     if n_outputs == 1 and weight.is_cpu:
         return SingleOutputLayer
     if shares_rows:
@@ -207,18 +207,16 @@ def kind_of_layer(weight: Tensor, *, shares_rows: bool) -> type[Layer] | type[St
 class Pass:
     """The calls of a pass over batches of one size, and what they write to.
 
-    Every input but that of the first layer is a buffer, and so all is known before there are
-    rows: a pass is to go through a list.
+    Every input but that of the first layer is a buffer, so that all calls can be listed before
+    there are rows.
     """
 
-    def __init__(
-        self, layers: Sequence[Layer | StackedLayer], n_rows: int, activation: str
-    ) -> None:
+    def __init__(self, layers: Sequence[StackedLayer], n_rows: int, activation: str) -> None:
         self._layers, self._activation = layers, activation
         self._outputs = [layer.new_output(n_rows) for layer in layers]
         output = self._outputs[-1]
         self.raw = output if output.ndim == 3 else output.unsqueeze(0)
-        # A tensor, since torch turns a number into one anew in every operation.
+        # A tensor, since torch turns a number into one in every operation.
         self.share = output.new_tensor(1 / max(1, n_rows))
         activate = ACTIVATIONS[activation].in_place
         self._first_up = layers[0].forward(self._outputs[0])

@@ -15,13 +15,14 @@ torch.Size([3, 4, 1])
 torch.Size([3, 4, 1])
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``
-with the same seed. Its outputs and gradient by hand stand in :mod:`skreg.modules.backprop`.
+with the same seed. :mod:`skreg.modules.backprop` computes outputs and gradients faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +91,7 @@ class MLP(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self._set_sizes(n_features, hidden_layer_sizes, n_outputs)
-        self.activation = activation
-        self.dropout = dropout
+        self._describe(n_features, hidden_layer_sizes, n_outputs, activation, dropout)
         self.n_members = n_members
         n_weights = sum(fan_in * fan_out for fan_in, fan_out in self._shapes)
         n_biases = sum(fan_out for _, fan_out in self._shapes)
@@ -100,12 +99,17 @@ class MLP(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_members, n_biases, dtype=dtype))
         self.reset_parameters(random_state)
 
-    def _set_sizes(
-        self, n_features: int, hidden_layer_sizes: Sequence[int], n_outputs: int
+    def _describe(
+        self,
+        n_features: int,
+        hidden_layer_sizes: Sequence[int],
+        n_outputs: int,
+        activation: str,
+        dropout: float,
     ) -> None:
-        self.n_features = n_features
+        self.n_features, self.n_outputs = n_features, n_outputs
         self.hidden_layer_sizes = tuple(hidden_layer_sizes)
-        self.n_outputs = n_outputs
+        self.activation, self.dropout = activation, dropout
         self._shapes = list(pairwise((n_features, *self.hidden_layer_sizes, n_outputs)))
 
     @classmethod
@@ -136,8 +140,7 @@ class MLP(nn.Module):
         """
         module = cls.__new__(cls)
         nn.Module.__init__(module)
-        module._set_sizes(n_features, hidden_layer_sizes, n_outputs)
-        module.activation, module.dropout = activation, dropout
+        module._describe(n_features, hidden_layer_sizes, n_outputs, activation, dropout)
         module.n_members = len(weight)
         module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias)
         return module
@@ -153,20 +156,15 @@ class MLP(nn.Module):
         >>> MLP.join([MLP(5, (8,), 1, random_state=seed) for seed in (0, 1)])
         MLP(5, (8,), 1, activation='relu', dropout=0.0, n_members=2)
         """
-        first = members[0]
-        joined = cls(
-            first.n_features,
-            first.hidden_layer_sizes,
-            first.n_outputs,
-            activation=first.activation,
-            dropout=first.dropout,
-            n_members=sum(member.n_members for member in members),
-            random_state=0,
-            dtype=first.weight.dtype,
-        ).to(first.weight.device)
-        torch.cat([member.weight for member in members], out=joined.weight)
-        torch.cat([member.bias for member in members], out=joined.bias)
-        return joined
+        weight = torch.cat([member.weight for member in members])
+        bias = torch.cat([member.bias for member in members])
+        return cls.of(weight, bias, **members[0].architecture)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What the members share, as :meth:`of` takes it."""
+        names = ("n_features", "hidden_layer_sizes", "n_outputs", "activation", "dropout")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def weights(self) -> list[Tensor]:
@@ -211,10 +209,10 @@ class MLP(nn.Module):
     def reset_parameters(
         self, random_state: int | np.random.RandomState | Sequence | None = None
     ) -> None:
-        """Draw all weights and biases anew, in scikit-learn's order, from numpy's generator.
+        """Draw all weights and biases in scikit-learn's order, from numpy's generator.
 
-        The numbers are drawn in float64 on the host whatever the device and the dtype, so
-        that a network starts the same everywhere.
+        They are drawn in float64 on the host whatever the device and the dtype, so that a
+        network starts the same everywhere.
         """
         if not isinstance(random_state, Sequence):
             # A seed restarts for each member; a RandomState is drawn from once and shared.
@@ -228,7 +226,7 @@ class MLP(nn.Module):
         factor = ACTIVATIONS[self.activation].init_factor
         layers = []
         for fan_in, fan_out in self._shapes:
-            bound = np.sqrt(factor / max(1, fan_in + fan_out))  # sizes may be 0: see _compact
+            bound = np.sqrt(factor / max(1, fan_in + fan_out))  # both are 0 after compact
             weight = rng.uniform(-bound, bound, (fan_in, fan_out))
             layers.append((weight, rng.uniform(-bound, bound, fan_out)))
         return layers
@@ -239,7 +237,7 @@ class MLP(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (n_samples, n_features) or (n_members, n_samples, n_features)
-            Rows shared by all members, or each member's own.
+            Rows shared by all members, or a table for each.
         generators : sequence of torch.Generator, one per member, default=None
             Source of the dropout masks in training; None takes torch's global generator.
 

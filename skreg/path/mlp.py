@@ -137,16 +137,7 @@ class PathMLP:
 @torch.no_grad()
 def stack_of(module: MLP, steps: Sequence[Step]) -> MLP:
     """Return a stack of networks, one for each of these steps."""
-    stack = MLP(
-        module.n_features,
-        module.hidden_layer_sizes,
-        module.n_outputs,
-        activation=module.activation,
-        dropout=module.dropout,
-        n_members=len(steps),
-        random_state=0,  # drawn and written over
-        dtype=module.weight.dtype,
-    ).to(module.weight.device)
-    stack.weight.copy_(torch.stack([step.state["weight"] for step in steps]))
-    stack.bias.copy_(torch.stack([step.state["bias"] for step in steps]))
-    return stack.eval()
+    weight, bias = (
+        torch.stack([step.state[name] for step in steps]) for name in ("weight", "bias")
+    )
+    return MLP.of(weight, bias, **module.architecture).eval()

@@ -77,9 +77,9 @@ def curves_from_plain(net: Any, state: dict[str, Any]) -> None:
 
 
 def _module_to_plain(module: MLP) -> dict[str, Any]:
-    names = ("n_features", "hidden_layer_sizes", "n_outputs", "activation", "dropout")
     return {
-        **{name: getattr(module, name) for name in (*names, "training")},
+        **module.architecture,
+        "training": module.training,
         "weight": _to_numpy(module.weight),
         "bias": _to_numpy(module.bias),
     }
