@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+# What an old version needs of its time: matplotlib 3.8 calls what pyparsing 3.3 deprecates.
+OF_THAT_TIME = {"pyparsing": "3.1"}
 
 
 def minimums(extras=("plot", "onnx", "parallel", "distributed", "test")):
@@ -23,5 +25,5 @@ def minimums(extras=("plot", "onnx", "parallel", "distributed", "test")):
 
 if __name__ == "__main__":
     replaced = dict(pin.split("==") for pin in sys.argv[1:])
-    for name, version in {**minimums(), **replaced}.items():
+    for name, version in {**minimums(), **OF_THAT_TIME, **replaced}.items():
         print(f"{name}=={version}")

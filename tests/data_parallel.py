@@ -1,6 +1,6 @@
 """One skorch net with our optimizer, trained by two processes and by one; see test_skorch.py.
 
-The way is skorch's own: ``AccelerateMixin`` and an ``Accelerator`` of Hugging Face accelerate.
+The way is skorch's: ``AccelerateMixin`` and an ``Accelerator`` of Hugging Face accelerate.
 Each process takes the steps of the joint batch, so that the penalty acts on all alike.
 """
 

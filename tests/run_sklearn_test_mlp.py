@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its MLPs, run against ours.
+"""scikit-learn's tests of its MLPs, run against ours.
 
 `python tests/run_sklearn_test_mlp.py`
 

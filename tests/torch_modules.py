@@ -1,4 +1,4 @@
-"""Torch modules for the tests of anybody's own."""
+"""Torch modules as users write them."""
 
 import torch
 from torch import nn

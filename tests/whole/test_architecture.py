@@ -13,7 +13,7 @@ import skreg
 PACKAGE = Path(skreg.__file__).parent
 TESTS = Path(__file__).parents[1]
 
-# A room may import those in the rows above its own, and none beside or below.
+# A room may import those in the rows above its own, and none in its row or below.
 ROWS = [
     {"penalties", "losses", "datasets", "_version"},
     {"optim", "modules", "plotting"},
@@ -26,7 +26,7 @@ FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-#: Files with code of their own, as opposed to the faces of rooms.
+#: Files with code, as opposed to the faces of rooms.
 INSIDE = sorted(name for name in FILES if not name.endswith("__init__"))
 FACES = sorted(set(FILES) - set(INSIDE))
 

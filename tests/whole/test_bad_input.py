@@ -272,7 +272,7 @@ def cases(draw):
 
 # ---------------------------------------------------------------------- the law
 
-# scikit-learn's own texts about X and y that do not call them so.
+# scikit-learn's texts about X and y that do not name them.
 OF_SCIKIT_LEARN = (
     r"Found array with|Expected 2D|Expected a 2-dimensional|inconsistent numbers? of samples|"
     r"could not convert string to float|dtype='numeric' is not compatible|Complex data|"

@@ -72,12 +72,12 @@ def test_cpu_and_cuda_fits_agree(estimator, y, settings):
     on_cpu = small(estimator, device="cpu", **settings).fit(X, y)
     on_cuda = small(estimator, device="cuda", **settings).fit(X, y)
     assert on_cuda.net_.module_.weights[0].device.type == "cuda"
-    for own, other in zip(
+    for cuda, cpu in zip(
         on_cuda.coefs_ + on_cuda.intercepts_, on_cpu.coefs_ + on_cpu.intercepts_, strict=True
     ):
-        assert type(own) is np.ndarray
-        assert own.dtype == other.dtype == np.float32
-        assert_allclose(own, other, rtol=1e-3, atol=1e-4)
+        assert type(cuda) is np.ndarray
+        assert cuda.dtype == cpu.dtype == np.float32
+        assert_allclose(cuda, cpu, rtol=1e-3, atol=1e-4)
     assert_allclose(outputs(on_cuda), outputs(on_cpu), rtol=1e-3, atol=1e-3)
     for curve in ("loss_curve_", "data_loss_curve_", "penalty_curve_"):
         assert_allclose(getattr(on_cuda, curve), getattr(on_cpu, curve), rtol=1e-3, atol=1e-5)
@@ -91,8 +91,8 @@ def test_cpu_and_cuda_fits_agree(estimator, y, settings):
 @every_kind
 def test_cpu_and_cuda_fits_agree_to_many_digits_in_float64(estimator, y):
     fits = [small(estimator, device=d).fit(X.astype(float), y) for d in ("cpu", "cuda")]
-    for own, other in zip(fits[0].coefs_, fits[1].coefs_, strict=True):
-        assert_allclose(own, other, rtol=1e-8, atol=1e-10)
+    for cpu, cuda in zip(fits[0].coefs_, fits[1].coefs_, strict=True):
+        assert_allclose(cpu, cuda, rtol=1e-8, atol=1e-10)
 
 
 @needs_cuda
@@ -205,7 +205,7 @@ np.save(sys.argv[2], predictions)
 @pytest.mark.parametrize(
     "settings",
     [{}, {"dropout": 0.3}, {"callbacks": [LRScheduler("StepLR", step_size=2)]}],
-    ids=["plain", "dropout", "callbacks"],
+    ids=["defaults", "dropout", "callbacks"],
 )
 def test_a_pickle_made_on_cuda_loads_where_there_is_none(estimator, y, settings, tmp_path):
     model = small(estimator, device="cuda", **settings).fit(X, y)

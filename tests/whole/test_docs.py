@@ -22,7 +22,7 @@ PAGES = sorted(
     for page in DOCS.rglob("*.md")
     if not BUILT & set(page.parts) and "```python" in page.read_text()
 )
-# The cluster's script has a process, and a test, of its own: tests/whole/test_examples.py.
+# The cluster's script runs in another process, in tests/whole/test_examples.py.
 FENCES = {"python", "text", "{toctree", "{image", "{seealso", "{include", "{literalinclude"}
 GALLERY = sorted(
     script
@@ -76,13 +76,9 @@ def test_no_page_and_no_block_is_left_out():
 
 
 def test_readme_and_landing_page_compare_alike():
-    tables = [
-        re.search(
-            r"## Compared with other tools\n(.+?\nAs of [^\n]+\n)", page.read_text(), re.DOTALL
-        )[1]
-        for page in (ROOT / "README.md", DOCS / "index.md")
-    ]
-    assert tables[0] == tables[1]
+    table = re.compile(r"## Compared with other tools\n(.+?\nAs of [^\n]+\n)", re.DOTALL)
+    readme, landing_page = (ROOT / "README.md").read_text(), (DOCS / "index.md").read_text()
+    assert table.search(readme)[1] == table.search(landing_page)[1]
 
 
 def test_scripts_that_the_pages_name_are_there():

@@ -1,7 +1,7 @@
 """The estimators among scikit-learn's tools, skorch's callbacks and Python's copies.
 
 Each test names the tool and shows that it gets from skreg what it gets from scikit-learn's
-own estimators: the same numbers where they can be computed by hand, the same protocol else.
+estimators: the same numbers where they can be computed by hand, the same protocol else.
 """
 
 import copy
@@ -452,8 +452,8 @@ def test_a_pandas_pipeline_hands_names_on_to_the_network():
     pipeline = make_pipeline(StandardScaler(), small()).set_output(transform="pandas")
     pipeline.fit(frame, pd.Series(Y))
     assert pipeline[-1].feature_names_in_.tolist() == NAMES
-    plain = make_pipeline(StandardScaler(), small()).fit(X, Y)
-    assert_allclose(pipeline.predict(frame), plain.predict(X), rtol=1e-9)
+    expected = make_pipeline(StandardScaler(), small()).fit(X, Y)
+    assert_allclose(pipeline.predict(frame), expected.predict(X), rtol=1e-9)
 
 
 @both_estimators

@@ -1,6 +1,6 @@
 """The table of scikit-learn's tools in the docs: each cell is a test, the page their list.
 
-`python tests/whole/test_ecosystem_table.py` writes docs/ecosystem.rst anew.
+`python tests/whole/test_ecosystem_table.py` writes docs/ecosystem.rst.
 """
 
 from pathlib import Path
@@ -379,7 +379,7 @@ def _(model, y):
 
 
 def importance(model):
-    """Of the MLPs their own; of a module what its first layer says."""
+    """Of the MLPs `feature_importances_`; of a module the size of its first layer's weights."""
     if hasattr(model, "feature_importances_"):
         return model.feature_importances_
     return np.abs(model.module_.weight.detach().numpy()).sum(0)

@@ -91,8 +91,8 @@ def test_the_data_can_tell_the_penalties_apart():
     for settings, linear in REGRESSIONS.values():
         coef = linear(N_SAMPLES).fit(X, y[:, 0]).coef_
         assert (0 < (coef == 0).sum() < 12) == (settings["penalty"] != "l2")
-    plain = Ridge(0.0).fit(X, y[:, 0]).coef_
-    assert abs(plain - coef).max() > 0.01
+    unpenalized = Ridge(0.0).fit(X, y[:, 0]).coef_
+    assert abs(unpenalized - coef).max() > 0.01
 
 
 @every_solver

@@ -75,7 +75,7 @@ SGD, FISTA, L1_PENALTY = {"solver": "sgd"}, {"solver": "fista"}, {"penalty": "l1
 # Nothing counts as a gain: patience alone decides.
 IMPATIENT = {"tol": 1e6, "n_iter_no_change": 2}
 
-# parameter: (settings beside BASE, changed value, what theory says of the two fits)
+# parameter: (settings added to BASE, changed value, what theory says of the two fits)
 KNOBS = [
     ("hidden_layer_sizes", {}, (9,), lambda a, b: b.coefs_[0].shape == (6, 9)),
     ("hidden_layer_sizes", {}, 3, lambda a, b: b.coefs_[0].shape == (6, 3)),
@@ -176,7 +176,7 @@ OF_ONE = {
 
 @pytest.fixture(autouse=True)
 def writes(monkeypatch, tmp_path):
-    """Checkpoints go to a folder of their own, and how many is counted in a list."""
+    """Checkpoints go to a new folder, and a list counts them."""
     monkeypatch.chdir(tmp_path)
     write, written = Checkpoint.write, []
 
@@ -263,10 +263,10 @@ FITTED = {
 }
 
 
-@pytest.mark.parametrize(("estimator", "y", "own"), FITTED.values(), ids=FITTED)
-def test_what_reads_a_fitted_estimator_reads_what_was_trained(estimator, y, own):
+@pytest.mark.parametrize(("estimator", "y", "settings"), FITTED.values(), ids=FITTED)
+def test_what_reads_a_fitted_estimator_reads_what_was_trained(estimator, y, settings):
     base = {k: v for k, v in BASE.items() if k in signature(estimator).parameters}
-    model = estimator(**{**base, "max_iter": 5, **own}).fit(X, y)
+    model = estimator(**{**base, "max_iter": 5, **settings}).fit(X, y)
     before, score = list(_shown(model)), model.score(X, y)
     for name, value in model.get_params(deep=False).items():
         model.set_params(**{name: Nonsense()})
@@ -298,11 +298,11 @@ def test_defaults_are_those_of_scikit_learn_where_the_names_are():
         (RegularizedMLPRegressor(), MLPRegressor()),
         (RegularizedMLPClassifier(), MLPClassifier()),
     ):
-        own = ours.get_params()
-        missing = set(theirs.get_params()) - set(own)
+        parameters = ours.get_params()
+        missing = set(theirs.get_params()) - set(parameters)
         assert not missing
         for name, value in theirs.get_params().items():
-            assert own[name] == value, name
+            assert parameters[name] == value, name
 
 
 # ---------------------------------------------------------------------- contradictions
@@ -375,11 +375,11 @@ def test_fista_refuses_a_loss_with_kinks_and_names_both(loss):
 
 @both_estimators
 def test_decoupled_without_a_penalty_is_the_unpenalized_network(estimator, y):
-    plain = estimator(**{**BASE, "alpha": 0.0}).fit(X, y)
+    unpenalized = estimator(**{**BASE, "alpha": 0.0}).fit(X, y)
     for settings in ({"penalty": None}, {"penalty": "l1", "alpha": 0.0}):
         for method in ("decoupled", "subgradient", "proximal"):
             model = estimator(**{**BASE, **settings, "penalty_method": method}).fit(X, y)
-            assert not differs(plain, model)
+            assert not differs(unpenalized, model)
 
 
 @both_estimators
@@ -415,7 +415,7 @@ def test_parameters_out_of_range_are_named(estimator, y):
 
 @both_estimators
 def test_numpy_numbers_and_lists_are_taken_as_pythons(estimator, y):
-    plain = estimator(**BASE).fit(X, y)
+    expected = estimator(**BASE).fit(X, y)
     model = estimator(
         **{
             **BASE,
@@ -426,4 +426,4 @@ def test_numpy_numbers_and_lists_are_taken_as_pythons(estimator, y):
             "learning_rate_init": np.float64(0.02),
         }
     ).fit(X, y)
-    np.testing.assert_allclose(model.coefs_[0], plain.coefs_[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-5, atol=1e-7)

@@ -56,7 +56,7 @@ def outputs(model):
 
 
 @every_case
-def test_skops_needs_no_trust_but_in_skregs_own_types(estimator, y, settings):
+def test_skops_needs_no_trust_but_in_skregs_types(estimator, y, settings):
     model = fitted(estimator, y, settings)
     content = skops.io.dumps(model)
     untrusted = skops.io.get_untrusted_types(data=content)
@@ -103,10 +103,10 @@ def test_a_net_with_callbacks_keeps_them_in_its_pickle():
     from skorch.callbacks import LRScheduler
 
     model = REGRESSOR((4,), callbacks=[LRScheduler("StepLR", step_size=2)], max_iter=4)
-    twin = pickle.loads(pickle.dumps(model.fit(X, Y)))
-    scheduler = twin.net_.callbacks_[0][1].lr_scheduler_
-    assert scheduler.optimizer is twin.net_.optimizer_
-    assert_array_equal(twin.predict(X), model.predict(X))
+    loaded = pickle.loads(pickle.dumps(model.fit(X, Y)))
+    scheduler = loaded.net_.callbacks_[0][1].lr_scheduler_
+    assert scheduler.optimizer is loaded.net_.optimizer_
+    assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 # ---------------------------------------------------------------------- versions
@@ -152,8 +152,8 @@ def test_a_state_without_a_version_warns_and_copies_do_not():
         REGRESSOR.__new__(REGRESSOR).__setstate__(state)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for twin in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-            assert "_skreg_version" not in vars(twin)
+        for each in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert "_skreg_version" not in vars(each)
 
 
 # ---------------------------------------------------------------------- devices

@@ -48,10 +48,10 @@ def fit(device, estimator=RegularizedMLPRegressor, y=Y, sample_weight=None, **pa
 
 def assert_same_fit(model, other, **tolerance):
     assert model.n_iter_ == other.n_iter_
-    for own, theirs in zip(
+    for first, second in zip(
         model.coefs_ + model.intercepts_, other.coefs_ + other.intercepts_, strict=True
     ):
-        assert_allclose(own, theirs, **tolerance)
+        assert_allclose(first, second, **tolerance)
     assert_allclose(model.loss_curve_, other.loss_curve_, rtol=1e-5, atol=1e-6)
 
 

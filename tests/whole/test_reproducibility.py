@@ -183,10 +183,10 @@ def test_nothing_global_is_touched(estimator, y, settings, dtype):
 
 
 def test_torchs_default_dtype_does_not_matter():
-    plain = small().fit(X, Y)
+    expected = small().fit(X, Y)
     torch.set_default_dtype(torch.float64)
     try:
-        assert_same_bits(plain, small().fit(X, Y))
+        assert_same_bits(expected, small().fit(X, Y))
         assert small().fit(X.astype(np.float32), Y).coefs_[0].dtype == np.float32
     finally:
         torch.set_default_dtype(torch.float32)
@@ -226,9 +226,9 @@ def assert_follows(estimator, y, *, alpha, peer_alpha, **settings):
     ours = estimator(alpha=alpha, penalty_method="subgradient", **settings).fit(X, y)
     theirs = peer_of(estimator, peer_alpha, **settings).fit(X, y)
     assert ours.n_iter_ == theirs.n_iter_ == 30
-    for own, other in zip(arrays_of(ours), theirs.coefs_ + theirs.intercepts_, strict=True):
-        assert own.shape == other.shape
-        assert_allclose(own, other, rtol=0, atol=1e-6)
+    for our, their in zip(arrays_of(ours), theirs.coefs_ + theirs.intercepts_, strict=True):
+        assert our.shape == their.shape
+        assert_allclose(our, their, rtol=0, atol=1e-6)
     return ours, theirs
 
 
@@ -240,8 +240,8 @@ def test_networks_start_from_the_weights_of_scikit_learns_mlp(estimator, y, acti
     settings |= {"learning_rate_init": 1e-30, "hidden_layer_sizes": (5, 4)}
     ours = estimator(alpha=0.0, **settings).fit(X, y)
     theirs = peer_of(estimator, 0.0, **settings).fit(X, y)
-    for own, other in zip(arrays_of(ours), theirs.coefs_ + theirs.intercepts_, strict=True):
-        assert_array_equal(own, other)
+    for our, their in zip(arrays_of(ours), theirs.coefs_ + theirs.intercepts_, strict=True):
+        assert_array_equal(our, their)
 
 
 @pytest.mark.parametrize(("estimator", "y"), KINDS.values(), ids=KINDS)
@@ -258,8 +258,8 @@ def test_full_batch_subgradient_l2_follows_scikit_learns_mlp(estimator, y, setti
         **settings,
     )
     # The penalty is strong enough to matter here.
-    plain = estimator(**{**ours.get_params(), "alpha": 0.0}).fit(X, y)
-    assert np.abs(plain.coefs_[0] - ours.coefs_[0]).max() > 1e-3
+    unpenalized = estimator(**{**ours.get_params(), "alpha": 0.0}).fit(X, y)
+    assert np.abs(unpenalized.coefs_[0] - ours.coefs_[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize(("estimator", "y"), SINGLE.values(), ids=SINGLE)

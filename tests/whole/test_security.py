@@ -84,7 +84,7 @@ def test_nothing_is_unpickled_connected_to_or_left_behind(audited, tmp_path, mon
     events = list(audited)
     audited.clear()
     assert not [e for e in events if e[0].startswith(("socket.", "urllib.", "subprocess."))]
-    # Tensors are read with torch's own unpickler, which finds no classes this way.
+    # Tensors are read with torch's unpickler, which finds no classes this way.
     assert not [e for e in events if e[0] in ("pickle.find_class", "marshal.loads")]
     written = {
         str(arguments[0])

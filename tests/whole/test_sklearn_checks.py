@@ -1,4 +1,4 @@
-"""scikit-learn's own conformance suite: nothing fails, and no failure is declared expected."""
+"""scikit-learn's conformance suite: nothing fails, and no failure is declared expected."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its MLPs: which pass with ours, and why the others are not to."""
+"""scikit-learn's tests of its MLPs: which pass with ours, and why the others are not to."""
 
 import os
 

@@ -79,7 +79,7 @@ class TestZeros:
 
 
 class TestOneStep:
-    """One plain step, exactly as it is written on the blackboard."""
+    """One step, exactly as it is written on the blackboard."""
 
     eta, alpha = 0.1, 0.5
 
@@ -92,38 +92,38 @@ class TestOneStep:
             "max_iter": 1,
         }
         start = network(penalty=None, **{**settings, "learning_rate_init": 1e-300}).fit(X, y)
-        plain = network(penalty=None, **settings).fit(X, y)
+        free = network(penalty=None, **settings).fit(X, y)
         model = network(
             penalty=penalty, alpha=self.alpha, penalty_method=penalty_method, **settings
         ).fit(X, y)
-        return zip(start.coefs_, plain.coefs_, model.coefs_, strict=True)
+        return zip(start.coefs_, free.coefs_, model.coefs_, strict=True)
 
     def test_l2_is_w_minus_eta_times_gradient_plus_lambda_w(self):
-        for w, plain, after in self.step("l2", "subgradient"):
-            gradient = (w - plain) / self.eta
+        for w, free, after in self.step("l2", "subgradient"):
+            gradient = (w - free) / self.eta
             expected = w - self.eta * (gradient + self.alpha * w)
             np.testing.assert_allclose(after, expected, atol=1e-14)
 
     def test_l1_subtracts_eta_lambda_sign_w(self):
-        for w, plain, after in self.step("l1", "subgradient"):
-            expected = plain - self.eta * self.alpha * np.sign(w)
+        for w, free, after in self.step("l1", "subgradient"):
+            expected = free - self.eta * self.alpha * np.sign(w)
             np.testing.assert_allclose(after, expected, atol=1e-14)
 
     def test_proximal_l2_divides_by_one_plus_eta_lambda(self):
-        for _, plain, after in self.step("l2", "proximal"):
-            np.testing.assert_allclose(after, plain / (1 + self.eta * self.alpha), atol=1e-14)
+        for _, free, after in self.step("l2", "proximal"):
+            np.testing.assert_allclose(after, free / (1 + self.eta * self.alpha), atol=1e-14)
 
     def test_proximal_l1_soft_thresholds_at_eta_lambda(self):
         zeros = 0
-        for _, plain, after in self.step("l1", "proximal"):
-            expected = np.sign(plain) * np.maximum(abs(plain) - self.eta * self.alpha, 0)
+        for _, free, after in self.step("l1", "proximal"):
+            expected = np.sign(free) * np.maximum(abs(free) - self.eta * self.alpha, 0)
             np.testing.assert_allclose(after, expected, atol=1e-14)
             zeros += (after == 0).sum()
         assert zeros > 10
 
     def test_decoupled_l2_scales_by_one_minus_eta_lambda(self):
-        for w, plain, after in self.step("l2", "decoupled"):
-            np.testing.assert_allclose(after, plain - self.eta * self.alpha * w, atol=1e-14)
+        for w, free, after in self.step("l2", "decoupled"):
+            np.testing.assert_allclose(after, free - self.eta * self.alpha * w, atol=1e-14)
 
     def test_biases_are_left_out_unless_asked_for(self):
         big = {"penalty": "l1", "alpha": 1e6, "max_iter": 10}
@@ -233,10 +233,10 @@ class TestStrength:
             assert abs(model.score(X, y + 3)) < 0.01
 
     def test_alpha_zero_is_the_unpenalized_network_bit_for_bit(self):
-        plain = network(penalty=None).fit(X, y)
+        unpenalized = network(penalty=None).fit(X, y)
         for penalty in ("l1", "l2", "elasticnet"):
             zero = network(penalty=penalty, alpha=0.0).fit(X, y)
-            for a, b in zip(plain.coefs_, zero.coefs_, strict=True):
+            for a, b in zip(unpenalized.coefs_, zero.coefs_, strict=True):
                 np.testing.assert_array_equal(a, b)
 
     def test_l1_ratio_goes_from_l2_to_l1(self):
@@ -250,7 +250,7 @@ class TestStrength:
     def test_of_two_copies_of_a_feature_elastic_net_keeps_both_and_l1_is_free_to_pick(self):
         rng = np.random.default_rng(0)
         feature, other = rng.normal(size=(2, 200))
-        X_twins = np.c_[feature, feature, other]
+        X_copied = np.c_[feature, feature, other]
         target = 2 * feature + other
         settings = {
             "hidden_layer_sizes": (),
@@ -259,15 +259,15 @@ class TestStrength:
             "max_iter": 10_000,
             "alpha": 0.1,
         }
-        shared = network(penalty="elasticnet", l1_ratio=0.5, **settings).fit(X_twins, target)
+        shared = network(penalty="elasticnet", l1_ratio=0.5, **settings).fit(X_copied, target)
         first, second, _ = shared.coefs_[0][:, 0]
         assert first == pytest.approx(second, rel=1e-5)
         assert first > 0.5
         # L1 minds only the sum: it stays as unequal as it began.
-        picked = network(penalty="l1", **settings).fit(X_twins, target)
+        picked = network(penalty="l1", **settings).fit(X_copied, target)
         first, second, _ = picked.coefs_[0][:, 0]
         assert abs(first - second) > 0.1
-        assert picked.loss_ < network(penalty=None, **settings).fit(X_twins, target).loss_ + 1
+        assert picked.loss_ < network(penalty=None, **settings).fit(X_copied, target).loss_ + 1
 
     def test_an_overfitting_network_generalizes_better_with_each_penalty(self):
         X_many, y_many = make_regression(
@@ -281,8 +281,8 @@ class TestStrength:
             .score(X_many[test], y_many[test])
             for penalty, alpha in ((None, 1.0), ("l2", 0.3), ("l1", 0.1), ("elasticnet", 0.15))
         }
-        plain = scores.pop(None)
-        assert min(scores.values()) > plain + 0.1
+        unpenalized = scores.pop(None)
+        assert min(scores.values()) > unpenalized + 0.1
 
 
 class TestObjective:
@@ -322,10 +322,10 @@ class TestObjective:
         once = network(**settings).fit(X, y, sample_weight=weights)
         scaled = network(**settings).fit(X, y, sample_weight=factor * weights)
         np.testing.assert_allclose(weights_of(once), weights_of(scaled), atol=1e-9)
-        plain = network(**settings).fit(X, y)
+        unweighted = network(**settings).fit(X, y)
         constant = network(**settings).fit(X, y, sample_weight=np.full(N_SAMPLES, factor))
         np.testing.assert_allclose(
-            weights_of(plain), weights_of(constant), rtol=1e-7, atol=1e-9
+            weights_of(unweighted), weights_of(constant), rtol=1e-7, atol=1e-9
         )
 
     @pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet"])
@@ -339,8 +339,8 @@ class TestObjective:
         np.testing.assert_allclose(
             weights_of(weighted), weights_of(repeated), rtol=1e-6, atol=1e-9
         )
-        plain = network(**settings).fit(X, y)
-        assert abs(weights_of(plain) - weights_of(weighted)).max() > 1e-3
+        unweighted = network(**settings).fit(X, y)
+        assert abs(weights_of(unweighted) - weights_of(weighted)).max() > 1e-3
 
 
 def test_a_classifier_drops_inputs_as_well():
