@@ -14,6 +14,8 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
+from skreg.penalties import Penalty
+
 STOCHASTIC_SOLVERS = ("adam", "sgd")
 
 
@@ -55,6 +57,13 @@ def check_takes_alpha(estimator: Any, caller: str, instead: str) -> None:
             f"{caller} sets the alpha of a network, and {name} chooses its own. Give a "
             f"RegularizedMLPRegressor or RegularizedMLPClassifier. {instead}"
         )
+
+
+def name_of_alpha(estimator: Any) -> str:
+    """The parameter that holds the strength: the estimator's, or that of its penalty object."""
+    penalty = estimator.penalty
+    is_given = isinstance(penalty, Penalty) and penalty.alpha is not None
+    return "penalty__alpha" if is_given else "alpha"
 
 
 def resolve_device(device: str) -> str:

@@ -18,6 +18,7 @@ is left. The features that are left longest matter most:
 ``RegularizedMLPClassifierCV`` in :mod:`skreg` choose alpha along it by cross-validation.
 """
 
-from skreg.path.run import RegularizationPath, regularization_path
+from skreg.path.result import RegularizationPath
+from skreg.path.run import regularization_path
 
 __all__ = ["RegularizationPath", "regularization_path"]

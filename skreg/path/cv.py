@@ -1,13 +1,12 @@
 """Cross-validation of alpha along paths: what the two estimators share.
 
-A path on all rows, one for each l1_ratio, finds the alphas that matter. Then every fold walks
-along them, and the scores on the rows that were left out choose. The network at that alpha, on
-the path of all rows, is the answer: it was trained as those that were judged.
+A path on all rows, one for each l1_ratio, finds the alphas that matter. Then every fold follows
+them, and the scores on the rows that were left out choose. The network at that alpha, on the
+path of all rows, is the answer: it was trained as those that were scored.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any, Self
@@ -26,41 +25,29 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skreg.estimators.checks import densify, private_random_state
 from skreg.estimators.mlp import BaseRegularizedMLP
+from skreg.path.choice import choose, comparable, finite_everywhere
 from skreg.path.ends import check_zeros
 from skreg.path.folds import (
     Fold,
     Rows,
     Scorer,
     check_splits,
-    choose,
-    comparable,
-    finite_everywhere,
+    follower_of,
     knowing_labels,
     score_folds,
-    stack_walk,
 )
-from skreg.path.mlp import PathMLP
-from skreg.path.run import (
-    RegularizationPath,
-    check_alphas,
-    set_convexity,
-    starts_dense,
-    summarize,
-    train_dense,
-    visit,
-)
-from skreg.path.walk import follow_alphas
+from skreg.path.networks import PathMLP
+from skreg.path.result import RegularizationPath
+from skreg.path.run import check_alphas, follow, summarize, train_dense
 from skreg.penalties import Penalty
 from skreg.penalties.by_name import DEFAULT_ALPHA, DEFAULT_L1_RATIO, make_penalty
 from skreg.training.runtime import threads_worth, warn_caller
 
-# Of L2 beside a penalty that is not convex, where it leaves that open. A path has less of
-# it, so that small networks score as high as they can. Here one network is chosen for its
-# predictions, of whatever size, and those of noisy data take more.
-_L2_RATIO = 4.0
-# Spells at an alpha where nothing happens: fewer than on a path that is to be read. With such
-# L2 beside the penalty networks are soon where they go.
-_LONGEST_STAY = 3
+# Rounds at an alpha where nothing happens: fewer than on a path that is to be read. With the L2
+# that a choice adds networks are soon where they go.
+_MAX_ROUNDS = 3
+# Parameters that an estimator of one alpha does not have.
+_OF_CHOICE = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "store_networks")
 
 
 def _never(estimator: PathCV) -> bool:
@@ -88,7 +75,7 @@ class PathCV(BaseRegularizedMLP):
         "store_networks": ["boolean"],
     }
 
-    # What the plain estimators let one choose, and a path does not.
+    # What estimators of one alpha let one choose, and a path does not.
     penalty_method = "proximal"
     warm_start = False
     callbacks = None
@@ -102,14 +89,13 @@ class PathCV(BaseRegularizedMLP):
     store_networks: bool
     path_: RegularizationPath
 
+    #: The estimator of one alpha.
+    _of_one_alpha: type[BaseRegularizedMLP]
+
     @property
     def alpha(self) -> float:  # type: ignore[override]
-        """The alpha that was chosen: what the plain estimator has as a parameter."""
+        """The alpha that was chosen, which estimators of one alpha have as a parameter."""
         return vars(self).get("alpha_", DEFAULT_ALPHA)
-
-    @abstractmethod
-    def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
-        """The plain estimator with these parameters."""
 
     @available_if(_never)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -143,27 +129,25 @@ class PathCV(BaseRegularizedMLP):
             )
         return ratios
 
-    def _make_plain(self, l1_ratio: float, seed: int) -> BaseRegularizedMLP:
+    def _make_template(self, l1_ratio: float, seed: int) -> BaseRegularizedMLP:
+        """The estimator of one alpha with these parameters."""
         if self.penalty is None or getattr(self.penalty, "alpha", None) is not None:
             raise ValueError(
                 f"{type(self).__name__} chooses alpha, but penalty={self.penalty!r} leaves "
                 f"nothing to choose. Use a penalty by name, or an object without an alpha of "
                 f"its own."
             )
-        own = ("alphas", "eps", "cv", "scoring", "selection", "n_jobs", "store_networks")
-        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
-        plain = self._plain(
-            {**parameters, "alpha": 1.0, "l1_ratio": l1_ratio, "random_state": seed}
+        parameters = self.get_params(deep=False)
+        parameters.update(alpha=1.0, l1_ratio=l1_ratio, random_state=seed)
+        template = self._of_one_alpha(
+            **{name: value for name, value in parameters.items() if name not in _OF_CHOICE}
         )
-        if len(self._ratios()) > 1 and not hasattr(plain._make_penalty(), "l1_ratio"):
+        if len(self._ratios()) > 1 and not hasattr(template._make_penalty(), "l1_ratio"):
             raise ValueError(
                 f"l1_ratio is a list, but penalty={self.penalty!r} has no l1_ratio. Give one "
                 f"number, or use penalty='elasticnet' or 'sparse_group_lasso'."
             )
-        has_l2 = getattr(plain._make_penalty(), "l2_ratio", 0.0) is not None
-        if not has_l2 and np.size(plain.hidden_layer_sizes):
-            set_convexity(plain, {"l2_ratio": _L2_RATIO})
-        return plain
+        return template
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say what `fit` hands on: to the scorer and to the splitter `cv`.
@@ -172,7 +156,7 @@ class PathCV(BaseRegularizedMLP):
         -------
         MetadataRouter
         """
-        # Where the estimator's own `score` scores, its own request says what it is given.
+        # Where the estimator's `score` scores, its request says what it is given.
         scorer = self._scorer() or self._get_metadata_request()
         return (
             MetadataRouter(owner=self)
@@ -187,7 +171,7 @@ class PathCV(BaseRegularizedMLP):
         )
 
     def _scorer(self) -> Scorer | None:
-        """What scores the folds; None for the estimator's own `score`."""
+        """What scores the folds; None for the estimator's `score`."""
         return None if self.scoring is None else check_scoring(self, scoring=self.scoring)
 
     def _route(self, scorer: Scorer | None, sample_weight: Any, params: dict[str, Any]) -> Any:
@@ -211,63 +195,40 @@ class PathCV(BaseRegularizedMLP):
         scorer = self._scorer()
         routed = self._route(scorer, sample_weight, params)
         seed = _seed_of(self.random_state)
-        plains = [self._make_plain(ratio, seed) for ratio in ratios]
-        full = plains[0]
-        job = full._prepare(X, y, sample_weight)
-        for plain in plains[1:]:
-            plain._prepare(X, y, sample_weight)
-        nets = [plain.net_ for plain in plains]
-        grid = None
+        templates = [self._make_template(ratio, seed) for ratio in ratios]
+        jobs = [template._prepare(X, y, sample_weight) for template in templates]
+        first, rows, nets = templates[0], jobs[0].train, [t.net_ for t in templates]
         if isinstance(self.alphas, Integral):
-            for plain in plains:
-                check_zeros(PathMLP(plain.net_), self.penalty)
-        else:
-            grid = check_alphas(self.alphas)
-        data = _checked(full, X, y, sample_weight, scorer, routed.scorer.score)
-        cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
-        splits = list(cv.split(data.X, data.y, **routed.splitter.split))
-        check_splits(splits)
-        folds = [
-            Fold.of(number, self._make_fold(full, seed), data, split)
-            for number, split in enumerate(splits)
-        ]
-        for fold in folds:
-            fold.check_defined()
-
-        with threads_worth(full.net_.multiplications(len(job.train))):
-            if starts_dense(PathMLP(full.net_), full.solver):
-                train_dense(full.net_, job)
-            walk, rows = stack_walk([full.net_], [job.train], nets, full)
-            if grid is None:
-                if not walk.network.is_linear:
-                    walk.longest_stay = _LONGEST_STAY
-                paths = visit(walk, rows, int(self.alphas), self.eps)
-            else:
-                paths = follow_alphas(walk, np.tile(grid[:, None], len(ratios)))
-            walk.end()
+            for net in nets:
+                check_zeros(PathMLP(net), self.penalty)
+        grid = check_alphas(self.alphas)
+        data = _checked(first, X, y, sample_weight, scorer, routed.scorer.score)
+        folds = self._make_folds(first, data, routed.splitter.split, seed)
+        with threads_worth(first.net_.multiplications(len(rows))):
+            train_dense(templates[:1], jobs[:1], PathMLP(first.net_))
+            follower, table = follower_of(nets[:1], [rows], nets, first.max_iter)
+            is_linear = follower.network.is_linear
+            if isinstance(grid, Integral) and not is_linear:
+                follower.max_rounds = _MAX_ROUNDS
+            paths = follow(follower, table, grid, self.eps)
+            follower.end()
             longest = max(len(path) for path in paths)
             for path in paths:
                 # Where nothing is left more of the penalty changes nothing.
                 path += [path[-1]] * (longest - len(path))
-            alphas = np.array([[step.alpha for step in path] for path in paths])
-            stays = [max(step.n_spells for step in steps) for steps in zip(*paths, strict=True)]
-            scores, n_features = score_folds(
-                folds, nets, alphas, stays, effective_n_jobs(self.n_jobs)
-            )
+            alphas = np.array([[point.alpha for point in path] for path in paths])
+            rounds = [max(p.n_rounds for p in points) for points in zip(*paths, strict=True)]
+            n_threads = effective_n_jobs(self.n_jobs)
+            scores, n_features = score_folds(folds, nets, alphas, rounds, n_threads)
             eligible = finite_everywhere(alphas, scores)
-            if not walk.network.is_linear:
-                own = [[step.selected.sum() for step in path] for path in paths]
-                eligible = comparable(np.array(own), n_features, eligible)
+            if not is_linear:
+                of_all = np.array([[point.selected.sum() for point in path] for path in paths])
+                eligible = comparable(of_all, n_features, eligible)
             ratio, number = choose(alphas, scores, self.selection, eligible)
-            summary = summarize(plains[ratio], paths[ratio], job.train, None, None)
-        fitted = summary.estimator_at(number)
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)  # of an earlier fit: not all that it had, this one has
-        for name, value in vars(fitted).items():
-            if name not in fitted.get_params(deep=False):
-                setattr(self, name, value)
+            chosen = summarize(templates[ratio], PathMLP(nets[ratio]), paths[ratio], rows)
+        self._become(chosen.estimator_at(number))
         single = np.ndim(self.l1_ratio) == 0
-        self.path_ = summary if self.store_networks else summary.without_networks()
+        self.path_ = chosen if self.store_networks else chosen.without_networks()
         self.alpha_ = float(alphas[ratio, number])
         self.l1_ratio_ = ratios[ratio]
         self.l1_ratios_ = np.array(ratios)
@@ -276,12 +237,30 @@ class PathCV(BaseRegularizedMLP):
         self.eligible_ = eligible[0] if single else eligible
         self.best_score_ = float(scores[ratio, number].mean())
 
-    def _make_fold(self, full: BaseRegularizedMLP, seed: int) -> BaseRegularizedMLP:
-        """The plain estimator of a fold, which knows all classes there are."""
-        fold = self._make_plain(full.l1_ratio, seed)
-        if is_classifier(full):
-            fold._declare_classes(full.classes_)
-        return fold
+    def _make_folds(
+        self, full: BaseRegularizedMLP, data: Rows, params: dict[str, Any], seed: int
+    ) -> list[Fold]:
+        """The folds of the rows, prepared and checked; each knows all classes there are."""
+        cv = check_cv(self.cv, data.y, classifier=is_classifier(self))
+        splits = list(cv.split(data.X, data.y, **params))
+        check_splits(splits)
+        folds = []
+        for number, split in enumerate(splits):
+            template = self._make_template(full.l1_ratio, seed)
+            if is_classifier(full):
+                template._declare_classes(full.classes_)
+            folds.append(Fold.of(number, template, data, split))
+        for fold in folds:
+            fold.check_defined()
+        return folds
+
+    def _become(self, fitted: BaseRegularizedMLP) -> None:
+        """Take over what an estimator of one alpha has learned; forget an earlier fit."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        for name, value in vars(fitted).items():
+            if name not in fitted.get_params(deep=False):
+                setattr(self, name, value)
 
 
 def _seed_of(random_state: Any) -> int:

@@ -5,8 +5,8 @@ a proximal step from the model without features stays there. For the lasso that 
 max|Xᵀ(y − ȳ)|/n, and it works for every loss and penalty alike.
 
 With hidden layers the network without features is stationary at every alpha, and which alpha
-kills a network depends on the network. So it is tried: a copy of the trained network
-goes through doubling alphas until it has no feature left.
+leaves nothing of a network depends on the network. So it is tried: alpha is doubled until no
+feature is left.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skreg.path.walk import PathNetwork, Walk
+from skreg.path.follow import PathFollower
+from skreg.path.networks import PathNetwork
 from skreg.training.data import TensorData
 from skreg.training.passes import mean_losses_and_gradients
 
-# Relative width of the bracket that bisection ends with is 2⁻⁴⁰; between neighbouring
-# powers of two, up from the smallest share of the gradient that could matter.
-_HALVINGS = 40
-_SMALL_STEP = 1e-3
+# The bracket that bisection ends with is 2⁻⁴⁰ of a power of two wide.
+_SMALLEST, _HALVINGS = 1e-12, 40
+# Step of the proximal step that tells whether anything is left.
+_STEP = 1e-3
 _ENORMOUS = 1e9
 # A sweep begins where the penalty is this small a share of the loss of a constant.
 _FAINT = 1e-5
 _MAX_DOUBLINGS = 60
-_SPELLS = 2
+_ROUNDS = 2
 
 
-def alpha_max_of_linear(walk: Walk, rows: TensorData) -> np.ndarray:
+def alpha_max_of_linear(follower: PathFollower, rows: TensorData) -> np.ndarray:
     """Smallest alpha of each member at which a linear model has no features.
 
-    Leaves the walk's members without features and with the best constant predictions.
+    Leaves the members without features and with the best constant predictions.
     """
-    network = walk.network
-    gradient = _to_constant(walk, rows)
-    low = np.zeros(walk.n_members)
-    high = np.full(walk.n_members, 1e-12)
-    while (alive := network.leaves_zero(high, _SMALL_STEP, gradient)).any():
+    network = follower.network
+    gradient = _to_constant(follower, rows)
+    low = np.zeros(follower.n_members)
+    high = np.full(follower.n_members, _SMALLEST)
+    while (alive := network.leaves_zero(high, _STEP, gradient)).any():
         low, high = np.where(alive, high, low), np.where(alive, 2 * high, high)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        alive = network.leaves_zero(middle, _SMALL_STEP, gradient)
+        alive = network.leaves_zero(middle, _STEP, gradient)
         low, high = np.where(alive, middle, low), np.where(alive, high, middle)
     return high
 
@@ -60,11 +61,8 @@ def check_zeros(network: PathNetwork, penalty: Any) -> None:
     penalty : str, Penalty or dict
         What the user calls the network's penalty.
     """
-    own = network.net.penalty
-    leaves = network.leaves_zero(np.full(1, _ENORMOUS), _SMALL_STEP).any()
-    network.net.set_penalty(own)
-    if leaves:
-        ratio = getattr(own, "l1_ratio", None)
+    if network.leaves_zero(np.full(1, _ENORMOUS), _STEP).any():
+        ratio = getattr(network.net.penalty, "l1_ratio", None)
         raise ValueError(
             f"penalty={penalty!r}{'' if ratio is None else f' with l1_ratio={ratio}'} removes "
             f"no features, however strong, so that there is no alpha to end a path at. Give "
@@ -74,10 +72,10 @@ def check_zeros(network: PathNetwork, penalty: Any) -> None:
 
 
 @torch.no_grad()
-def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
+def _to_constant(follower: PathFollower, rows: TensorData) -> Tensor:
     """Make every member the best constant; return the gradient of its weights there."""
-    network = walk.network
-    passes, weight, bias = network.linear_parts(rows)
+    net = follower.net
+    passes, weight, bias = follower.network.linear_parts(rows)
     weight.zero_()
     if bias is not None:
         bias.zero_()
@@ -85,12 +83,12 @@ def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
 
     def evaluate() -> Tensor:
         nonlocal gradients
-        losses, gradients = mean_losses_and_gradients(passes, rows, walk.net.batch_size)
+        losses, gradients = mean_losses_and_gradients(passes, rows, net.batch_size)
         if bias is not None:
             bias.grad = gradients[1].reshape(bias.shape)
         return losses.sum()
 
-    if bias is not None and not walk.net.penalize_bias:
+    if bias is not None and not net.penalize_bias:
         optimizer = torch.optim.LBFGS(
             [bias],
             max_iter=200,
@@ -106,7 +104,9 @@ def _to_constant(walk: Walk, rows: TensorData) -> Tensor:
     return gradients[0]
 
 
-def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sweep_to_nothing(
+    follower: PathFollower, loss_of_constant: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Double alpha until no member has a feature left, then put the weights back.
 
     Returns
@@ -114,17 +114,16 @@ def sweep_to_nothing(walk: Walk, loss_of_constant: np.ndarray) -> tuple[np.ndarr
     alpha_first, alpha_max : ndarray of shape (n_members,)
         At which each member had lost its first feature, and its last.
     """
-    saved = walk.weights()
+    saved = follower.save()
     alphas = _FAINT * loss_of_constant
-    first = np.full(walk.n_members, np.nan)
-    done = np.zeros(walk.n_members, dtype=bool)
+    first = np.full(follower.n_members, np.nan)
+    done = np.zeros(follower.n_members, dtype=bool)
     for _ in range(_MAX_DOUBLINGS):
-        walk.train_at(alphas, _SPELLS)
-        selected = walk.selected()
+        selected = follower.train_at(alphas, _ROUNDS)
         first = np.where(np.isnan(first) & ~selected.all(1), alphas, first)
         done |= ~selected.any(1)
         if done.all():
             break
         alphas = np.where(done, alphas, 2 * alphas)
-    walk.restart(saved)
+    follower.restart(saved)
     return first, alphas

@@ -22,7 +22,6 @@ import numpy as np
 from sklearn.base import _fit_context
 from torch import Tensor
 
-from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.estimators.mlp_classifier import RegularizedMLPClassifier
 from skreg.estimators.mlp_regressor import RegularizedMLPRegressor
 from skreg.estimators.rollback import all_or_nothing
@@ -168,6 +167,7 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
     array([0, 1])
     """
 
+    _of_one_alpha = RegularizedMLPRegressor
     _parameter_constraints: dict = {
         **PathCV._parameter_constraints,
         "loss": RegularizedMLPRegressor._parameter_constraints["loss"],
@@ -271,9 +271,6 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
         """
         self._fit_path(X, y, sample_weight, params)
         return self
-
-    def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
-        return RegularizedMLPRegressor(**parameters)
 
 
 class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
@@ -414,6 +411,7 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
     (True, 3)
     """
 
+    _of_one_alpha = RegularizedMLPClassifier
     _parameter_constraints: dict = {
         **PathCV._parameter_constraints,
         "class_weight": RegularizedMLPClassifier._parameter_constraints["class_weight"],
@@ -517,6 +515,3 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
         """
         self._fit_path(X, y, sample_weight, params)
         return self
-
-    def _plain(self, parameters: dict[str, Any]) -> BaseRegularizedMLP:
-        return RegularizedMLPClassifier(**parameters)

@@ -1,49 +1,66 @@
-"""Training supports once more without the penalty, all of them side by side.
+"""Training supports again without the penalty, as many as possible at the same time.
 
 A penalty that selects also shrinks. Each distinct support of a path is trained again on its
-own features alone: the weights of the others are put back to zero after every step, which is
-the same as leaving their columns out.
+features alone: the weights of the others are put back to zero after every step, which is the
+same as leaving their columns out.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
+import torch
+from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skreg.path.walk import Step
+from skreg.path.networks import PathNetwork, PathPoint
+from skreg.penalties import Penalty
 from skreg.training.data import TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.progress import Progress
 
 
-def refit_steps(network: Any, steps: list[Step], rows: TensorData) -> list[Step]:
-    """Return the steps with the weights of their supports' own networks.
+def refit_supports(
+    network: PathNetwork, points: Sequence[PathPoint], rows: TensorData
+) -> list[PathPoint]:
+    """Return the points with weights that were trained without the penalty.
 
-    Parameters
-    ----------
-    network : PathMLP or PathModule
-        What the path was walked with: its loss, optimizer, batches and limits are used.
-    steps : list of Step
-    rows : TensorData
+    The loss, optimizer, batches and limits are those of the network that followed the path.
     """
     # Each support is trained from where it was first seen, with the least shrinkage.
-    distinct: dict[bytes, Step] = {}
-    for step in steps:
-        distinct.setdefault(step.selected.tobytes(), step)
-    keys = list(distinct)
+    first: dict[bytes, PathPoint] = {}
+    for point in points:
+        first.setdefault(point.selected.tobytes(), point)
+    distinct = list(first.values())
     trained: dict[bytes, dict[str, Tensor]] = {}
-    for start in range(0, len(keys), network.supports_at_once):
-        part = keys[start : start + network.supports_at_once]
-        progress = copy.copy(network.net.progress)
-        anew = type(progress).join([_anew(progress)] * len(part))
-        twin = network.on_supports([distinct[key] for key in part], anew)
-        _train(twin.net, rows)
-        trained.update({key: twin.state(member) for member, key in enumerate(part)})
-    return [replace(step, state=dict(trained[step.selected.tobytes()])) for step in steps]
+    for batch in gen_batches(len(distinct), network.supports_at_once):
+        part = distinct[batch]
+        copies = network.copy_at(part, _from_scratch(network.net.progress, len(part)))
+        copies.net.set_penalty(_keep(network.support_masks(part)))
+        _train(copies.net, rows)
+        for member, point in enumerate(part):
+            trained[point.selected.tobytes()] = copies.state(member)
+    return [replace(point, state=trained[point.selected.tobytes()]) for point in points]
+
+
+def _from_scratch(progress: Progress, n_members: int) -> Progress:
+    """What the progress of one network was before its first epoch, for a stack of such."""
+    return Progress(
+        n_members,
+        learning_rate_init=progress.learning_rate_init,
+        learning_rate=progress.learning_rate,
+        power_t=progress.power_t,
+        tol=progress.tol,
+        n_iter_no_change=progress.n_iter_no_change,
+    )
+
+
+def _keep(masks: Any) -> Any:
+    if isinstance(masks, dict):
+        return {name: KeepSupport(mask) for name, mask in masks.items()}
+    return KeepSupport(masks)
 
 
 def _train(net: RegularizedNet, rows: TensorData) -> None:
@@ -58,10 +75,29 @@ def _train(net: RegularizedNet, rows: TensorData) -> None:
     net.end()
 
 
-def _anew(progress: Progress) -> Progress:
-    fresh = copy.copy(progress)
-    fresh.learning_rates = progress.learning_rate_init.copy()
-    fresh.best = np.full(1, -np.inf)
-    fresh.stalled = np.zeros(1, dtype=int)
-    fresh.running = np.ones(1, dtype=bool)
-    return fresh
+class KeepSupport(Penalty):
+    """The indicator of a support: weights are free where the mask is 1, and 0 elsewhere.
+
+    Parameters
+    ----------
+    mask : Tensor of the shape of the weights
+    """
+
+    alpha = 0.0
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return torch.stack([weight.new_zeros(len(weight)) for weight in weights]).sum(0)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return torch.zeros_like(weight)
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return weight * self.mask
+
+    def prox_in_metric_(
+        self, weight: Tensor, metric: Tensor, scale: float | Tensor, scratch: Tensor
+    ) -> None:
+        weight.mul_(self.mask)

@@ -1,0 +1,435 @@
+"""The networks of a path: what is counted, put back, penalized and measured of each kind.
+
+:class:`PathMLP` is a stack of multi-layer perceptrons, of which features are counted: one is
+in as long as it reaches an output. :class:`PathModule` is one torch module. It does not say
+what a feature is to it. Where :func:`~skreg.path.features.layers_of_features` finds layers
+whose columns are the features, these are counted. Otherwise units are: a unit is what a group
+penalty calls a group, the outgoing weights of one input, or input channel, of one parameter.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skreg.modules import MLP
+from skreg.modules.backprop import Backprop
+from skreg.modules.penalized import assign_penalties
+from skreg.path.features import layers_of_features
+from skreg.penalties import Penalty
+from skreg.penalties.reach import units_that_reach_outputs
+from skreg.training.data import TensorData
+from skreg.training.module_net import AutogradPasses, ModuleNet, as_stack
+from skreg.training.net import RegularizedNet
+from skreg.training.passes import mean_losses, raw_outputs
+from skreg.training.progress import Progress
+
+# Weights of all the supports that are trained as one stack.
+_NUMBERS_AT_ONCE = 2**21
+# A penalty so strong leaves of weights of 1 what it would ever leave.
+_ENORMOUS = 1e9
+# What an MLP holds.
+_TENSORS = ("weight", "bias")
+# A module of these alone is a linear model.
+_LINEAR = (nn.Linear, nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """What one member of a stack is after training at one alpha."""
+
+    alpha: float
+    #: Weights and whatever else the module holds, by name.
+    state: dict[str, Tensor]
+    #: Which features, or units, are in.
+    selected: np.ndarray
+    #: How long it has trained there, in rounds of a path follower.
+    n_rounds: int
+    #: The penalty's other parameters there.
+    convexity: dict[str, float]
+
+
+class PathNetwork(ABC):
+    """What a path asks of a net, whatever its module.
+
+    Parameters
+    ----------
+    net : RegularizedNet
+    """
+
+    #: How many points of a path are measured as one stack.
+    points_at_once = 1
+    #: How many supports are refitted as one stack.
+    supports_at_once = 1
+
+    def __init__(self, net: RegularizedNet) -> None:
+        self.net = net
+
+    # ------------------------------------------------------------------ of each kind
+
+    #: Whether features are counted, and not units.
+    counts_features: bool
+    #: Names of the parameters that units are counted of, one for each unit.
+    unit_parameters: np.ndarray | None
+
+    @property
+    @abstractmethod
+    def is_linear(self) -> bool:
+        """Whether the network is a linear model of its rows."""
+
+    @abstractmethod
+    def selected(self) -> np.ndarray:
+        """Which features, or units, are in, shape (n_members, n_features)."""
+
+    @abstractmethod
+    def named_tensors(self) -> dict[str, Tensor]:
+        """Views of all that training changes, of shape (n_members, ...), by name."""
+
+    @abstractmethod
+    def moments(self) -> list[Tensor]:
+        """Views of what the optimizer knows of each weight, of shape (n_members, ...)."""
+
+    @abstractmethod
+    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor | None]:
+        """Passes over the rows, and the weights and biases they give the gradients of."""
+
+    @abstractmethod
+    def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        """Mean data loss of each point."""
+
+    @abstractmethod
+    def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        """Raw outputs of each point, shape (n_points, n_samples, n_outputs)."""
+
+    @abstractmethod
+    def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathNetwork:
+        """Return an untrained net without a penalty that has a member for each point."""
+
+    @abstractmethod
+    def support_masks(self, points: Sequence[PathPoint]) -> Any:
+        """Masks of the weights that belong to the support of each member; a dict by name."""
+
+    @abstractmethod
+    def _counted(self) -> list[tuple[Tensor, Any]]:
+        """Stacks of the weights that features, or units, are counted of; their penalties."""
+
+    @abstractmethod
+    def _groups(self) -> Iterable[dict[str, Any]]:
+        """The optimizer's groups whose penalty follows the path's alpha."""
+
+    # ------------------------------------------------------------------ of both
+
+    def state(self, member: int) -> dict[str, Tensor]:
+        """Copies of what the module holds of a member, by name."""
+        return {name: tensor[member].clone() for name, tensor in self.named_tensors().items()}
+
+    def set_strengths(self, **values: np.ndarray) -> None:
+        """Set parameters of each member's penalty: its alpha, or what else may differ."""
+        strengths = self._scalars_or_tensors(values)
+        self.net.penalty = self._with_strengths(self.net.penalty, strengths)
+        # Not by the net's own method: the kind stays, and with it the optimizer's state.
+        for group in self._groups():
+            group["penalty"] = with_strengths(group["penalty"], strengths)
+
+    @torch.no_grad()
+    def leaves_zero(
+        self, alphas: np.ndarray, step: float, gradient: Tensor | None = None
+    ) -> np.ndarray:
+        """Whether a proximal step along the gradient leaves zero weights, by member.
+
+        Without a gradient one of ones is taken.
+        """
+        strengths = self._scalars_or_tensors({"alpha": alphas})
+        leaves = np.zeros(len(alphas), dtype=bool)
+        for weight, penalty in self._counted():
+            along = torch.ones_like(weight) if gradient is None else gradient
+            moved = with_strengths(penalty, strengths).prox(-step * along, step)
+            leaves |= (moved != 0).flatten(1).any(1).cpu().numpy()
+        return leaves
+
+    def _scalars_or_tensors(self, values: dict[str, np.ndarray]) -> dict[str, Any]:
+        like = next(self.net.module_.parameters())
+        return {
+            name: float(each[0]) if (each == each[0]).all() else like.new_tensor(each)
+            for name, each in values.items()
+        }
+
+    def _with_strengths(self, penalty: Any, strengths: dict[str, Any]) -> Any:
+        return with_strengths(penalty, strengths)
+
+
+class PathMLP(PathNetwork):
+    """A stack of multi-layer perceptrons on a path."""
+
+    counts_features = True
+    unit_parameters = None
+    points_at_once = 16
+
+    @property
+    def supports_at_once(self) -> int:  # type: ignore[override]
+        return max(1, _NUMBERS_AT_ONCE // self.net.module_.weight.shape[1])
+
+    @property
+    def is_linear(self) -> bool:
+        return not self.net.module_.hidden_layer_sizes
+
+    @torch.no_grad()
+    def selected(self) -> np.ndarray:
+        return units_that_reach_outputs(self.net.module_.weights)[0].cpu().numpy()
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        return {name: p.detach() for name, p in self.net.module_.named_parameters()}
+
+    def moments(self) -> list[Tensor]:
+        return _tensors_in(self.net.optimizer_)
+
+    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor]:
+        module = self.net.module_
+        return Backprop(module, self.net.criterion_, rows.readers), module.weight, module.bias
+
+    def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        module = self._stack_of(points)
+        backprop = Backprop(module, self.net.criterion_, rows.readers)
+        return mean_losses(backprop, rows, self.net.batch_size)
+
+    def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        return raw_outputs(self._stack_of(points), rows, self.net.device)
+
+    def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathMLP:
+        net = self.net.on_module(
+            self._stack_of(points),
+            penalty=None,
+            penalize_bias=False,
+            progress=progress,
+            # They read one stream, in the order of the first; dropout is drawn for each.
+            shufflers=list(self.net.shufflers) * len(points),
+        )
+        return PathMLP(net)
+
+    def support_masks(self, points: Sequence[PathPoint]) -> Tensor:
+        module = self.net.module_
+        fan_out = module.weights[0].shape[2]
+        mask = torch.ones_like(module.weight[:1]).repeat(len(points), 1)
+        for member, point in enumerate(points):
+            selected = torch.from_numpy(point.selected).to(mask)
+            mask[member, : len(selected) * fan_out] = selected.repeat_interleave(fan_out)
+        return mask
+
+    def _counted(self) -> list[tuple[Tensor, Any]]:
+        return [(self.net.module_.weight, self.net.optimizer_.param_groups[0]["penalty"])]
+
+    def _groups(self) -> Iterable[dict[str, Any]]:
+        return self.net.optimizer_.param_groups
+
+    def _stack_of(self, points: Sequence[PathPoint]) -> MLP:
+        weight, bias = (torch.stack([p.state[name] for p in points]) for name in _TENSORS)
+        return MLP.of(weight, bias, **self.net.module_.architecture).eval()
+
+
+class PathModule(PathNetwork):
+    """A torch module on a path.
+
+    Parameters
+    ----------
+    net : ModuleNet
+    rows : TensorData
+        What it is trained on.
+    following : container of str, default=None
+        Name patterns of a dict of penalties whose strengths are the path's; the others keep
+        theirs. None where there is one penalty.
+    """
+
+    net: ModuleNet
+
+    def __init__(
+        self, net: ModuleNet, rows: TensorData, following: Container[str] | None = None
+    ) -> None:
+        super().__init__(net)
+        self._rows = rows
+        self._following = following
+
+    # ------------------------------------------------------------------ what is counted
+
+    @cached_property
+    def _followers(self) -> dict[str, Penalty]:
+        """Names of the parameters whose penalty follows the path's alpha, and the penalty."""
+        net, follows = self.net, dict.fromkeys(self.net.penalized_names(), True)
+        penalties: Any = net.penalty
+        if self._following is not None:
+            flags: Any = {pattern: pattern in self._following for pattern in penalties}
+            follows = assign_penalties(  # type: ignore[assignment]
+                net.module_.network, flags, net.penalized, penalize_bias=net.penalize_bias
+            )
+        by_name = net._penalties()
+        followers = {name: by_name[name] for name in follows if follows[name]}
+        chosen = {name: own for name, own in followers.items() if own is not None}
+        if not chosen:
+            raise ValueError(
+                f"No parameter of the module {type(net.module_.network).__name__} has a "
+                f"penalty whose strength a path can raise, with penalized={net.penalized!r}. "
+                f"Give a penalty to the weights that are to go."
+            )
+        return chosen
+
+    @cached_property
+    def _counts(self) -> tuple[bool, list[str]]:
+        """Whether features are counted, and the parameters whose columns are."""
+        trained = self.net._trained()
+        emptied = [n for n, penalty in self._followers.items() if _empties(penalty, trained[n])]
+        names = emptied or list(self._followers)
+        layers = layers_of_features(self.net.module_, self._rows, self.net.device)
+        if layers and set(layers) <= set(names):
+            return True, layers
+        # A bias has no outgoing weights.
+        return False, [name for name in names if trained[name].ndim > 1] or names
+
+    @property
+    def counts_features(self) -> bool:  # type: ignore[override]
+        return self._counts[0]
+
+    @property
+    def unit_parameters(self) -> np.ndarray | None:  # type: ignore[override]
+        features, names = self._counts
+        if features:
+            return None
+        trained = self.net._trained()
+        return np.repeat(names, [len(_by_unit(trained[name])) for name in names])
+
+    @property
+    def is_linear(self) -> bool:
+        features, names = self._counts
+        kinds = [type(layer) for layer in self.net.module_.network.modules()]
+        return (
+            features
+            and all(kind in _LINEAR for kind in kinds)
+            and kinds.count(nn.Linear) == 1
+            # A bias that is penalized is not the constant that costs least.
+            and list(self._followers) == self.net.penalized_names() == names
+        )
+
+    @torch.no_grad()
+    def selected(self) -> np.ndarray:
+        features, names = self._counts
+        trained = self.net._trained()
+        alive = [(_by_unit(trained[name]) != 0).any(1) for name in names]
+        together = torch.stack(alive).any(0) if features else torch.cat(alive)
+        return together.cpu().numpy()[None]
+
+    # ------------------------------------------------------------------ along the path
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        module = self.net.module_
+        trained = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+        tensors = {**trained, **dict(module.named_buffers())}
+        return {name: tensor.unsqueeze(0) for name, tensor in tensors.items()}
+
+    def moments(self) -> list[Tensor]:
+        return [tensor.unsqueeze(0) for tensor in _tensors_in(self.net.optimizer_)]
+
+    def _with_strengths(self, penalty: Any, strengths: dict[str, Any]) -> Any:
+        if self._following is None:
+            return with_strengths(penalty, strengths)
+        return penalty and {
+            pattern: with_strengths(own, strengths) if pattern in self._following else own
+            for pattern, own in penalty.items()
+        }
+
+    def _counted(self) -> list[tuple[Tensor, Any]]:
+        trained = self.net._trained()
+        return [(as_stack(trained[name]), self._followers[name]) for name in self._counts[1]]
+
+    def _groups(self) -> Iterable[dict[str, Any]]:
+        if self.net.penalty is None:
+            return []
+        groups = zip(self.net._trained(), self.net.optimizer_.param_groups, strict=True)
+        return [group for name, group in groups if name in self._followers]
+
+    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor | None]:
+        trained = self.net._trained()
+        weight = trained.pop(self._counts[1][0])
+        bias = next(iter(trained.values()), None)
+        parts = [weight] if bias is None else [weight, bias]
+        return AutogradPasses(self.net.module_, self.net.criterion_, parts), weight, bias
+
+    # ------------------------------------------------------------------ its points
+
+    def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        (point,) = points
+        place(self.net.module_, point)
+        passes = AutogradPasses(self.net.module_, self.net.criterion_, [])
+        return mean_losses(passes, rows, self.net.batch_size)
+
+    def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        (point,) = points
+        place(self.net.module_, point)
+        return self.net.raw_outputs(rows)
+
+    def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathModule:
+        (point,) = points
+        module = copy.deepcopy(self.net.module_)
+        place(module, point)
+        net = self.net.on_module(module, penalty=None, progress=progress)
+        return PathModule(net, self._rows)
+
+    def support_masks(self, points: Sequence[PathPoint]) -> dict[str, Tensor]:
+        (point,) = points
+        features, names = self._counts
+        trained, start = self.net._trained(), 0
+        # The solver for all rows at once works on views of the weights.
+        groups = self.net.optimizer_.param_groups
+        has_views = groups[0]["params"][0] is not next(iter(trained.values()))
+        masks = {}
+        for name in names:
+            mask = torch.ones_like(trained[name].detach())
+            units = _by_unit(mask)
+            selected = point.selected[start : start + len(units)]
+            start += 0 if features else len(units)
+            units[torch.from_numpy(~selected).to(mask.device)] = 0.0
+            masks[name] = as_stack(mask) if has_views else mask
+        return masks
+
+
+@torch.no_grad()
+def place(module: nn.Module, point: PathPoint) -> None:
+    """Put the weights of a point, and what else belongs to it, into a module."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, value in point.state.items():
+        tensors[name].copy_(value)
+
+
+def with_strengths(penalty: Any, strengths: dict[str, Any]) -> Any:
+    """Return the penalty (or None) with other values of these parameters."""
+    if penalty is not None:
+        penalty = copy.copy(penalty)
+        for name, value in strengths.items():
+            setattr(penalty, name, value)
+    return penalty
+
+
+def _tensors_in(optimizer: Any) -> list[Tensor]:
+    """What an optimizer keeps of the size of weights."""
+    states = optimizer.state.values()
+    return [t for state in states for t in state.values() if isinstance(t, Tensor) and t.ndim]
+
+
+def _by_unit(parameter: Tensor) -> Tensor:
+    """A view of weights as (n_units, weights of each): by what a group penalty groups."""
+    if parameter.ndim < 2:
+        return parameter.detach().reshape(-1, 1)
+    return parameter.detach().transpose(0, 1).flatten(1)
+
+
+def _empties(penalty: Penalty, parameter: Tensor) -> bool:
+    """Whether the penalty leaves nothing of the weights if only it is strong enough."""
+    enormous = with_strengths(penalty, {"alpha": _ENORMOUS})
+    with torch.no_grad():
+        left = enormous.prox(torch.ones_like(as_stack(parameter)), 1.0)
+    return not bool((left != 0).any())
