@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from sklearn.base import clone
 from strategies import tensors
+from user_penalties import WithGamma
 
 from skreg.penalties import (
     L1,
@@ -246,29 +247,16 @@ class TestMakePenalty:
             make_penalty(kind(a=2.0), 0.1, 0.5)
 
 
-class Shifted(L1):
-    """A user's: L1 that also has a parameter which may be one for each member."""
-
-    _per_member = ("alpha", "gamma")
-
-    def __init__(self, alpha=None, gamma=0.5, adaptive=False):
-        super().__init__(alpha, adaptive)
-        self.gamma = gamma
-
-    def _strengths(self, weight):
-        return super()._strengths(weight) * self._along_members("gamma", weight)
-
-
-class Ranged(Shifted):
-    _ranges = {**Shifted._ranges, "gamma": (lambda v: v <= 0.5, "finite and at most 0.5")}
+class Ranged(WithGamma):
+    _ranges = {**WithGamma._ranges, "gamma": (lambda v: v <= 0.5, "finite and at most 0.5")}
 
 
 class TestParametersOfAUsersOwn:
     def test_without_a_range_they_must_be_finite(self):
-        assert make_penalty(Shifted(gamma=-3.0), 0.1, 0.5).gamma == -3.0
+        assert make_penalty(WithGamma(gamma=-3.0), 0.1, 0.5).gamma == -3.0
         for gamma in (np.nan, [0.1, np.inf]):
             with pytest.raises(ValueError, match="gamma must be finite"):
-                make_penalty(Shifted(gamma=gamma), 0.1, 0.5)
+                make_penalty(WithGamma(gamma=gamma), 0.1, 0.5)
 
     def test_with_a_range_they_must_be_in_it(self):
         # Another one than MCP has for a parameter of that name.
@@ -280,9 +268,9 @@ class TestParametersOfAUsersOwn:
 
     def test_one_per_member_is_each_members_own_alone(self):
         weight = torch.tensor([[-3.0, 0.5], [-3.0, 0.5]])
-        both = Shifted(alpha=1.0, gamma=[0.5, 2.0])
+        both = WithGamma(alpha=1.0, gamma=[0.5, 2.0])
         for member, gamma in enumerate([0.5, 2.0]):
-            alone = Shifted(alpha=1.0, gamma=gamma).prox(weight[member : member + 1], 0.7)
+            alone = WithGamma(alpha=1.0, gamma=gamma).prox(weight[member : member + 1], 0.7)
             assert torch.equal(both.prox(weight, 0.7)[member : member + 1], alone)
 
 

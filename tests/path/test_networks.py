@@ -1,4 +1,4 @@
-"""Paths of anybody's torch module: the MLP's where both can be had, and what is counted."""
+"""Paths of torch modules: the MLP's where both can be had, and what is counted."""
 
 import copy
 import pickle
@@ -12,7 +12,15 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import lasso_path
 from sklearn.preprocessing import scale
 from torch import nn
-from torch_modules import Categorical, FirstColumnBy, Perceptron, Residual, digits_cnn, linear
+from torch_modules import (
+    Categorical,
+    FirstColumnBy,
+    Perceptron,
+    Residual,
+    Skip,
+    digits_cnn,
+    linear,
+)
 
 from skreg import (
     RegularizedMLPClassifier,
@@ -21,16 +29,23 @@ from skreg import (
     RegularizedNetRegressor,
     regularization_path,
 )
-from skreg.modules.adapter import SingleNetwork
-from skreg.path.module import layers_of_features
 from skreg.penalties import L1, L2, GroupLasso
-from skreg.training.data import TensorData
 
 _rng = np.random.default_rng(0)
+
+
 X = scale(_rng.normal(size=(120, 6)))
+
+
 Y = X[:, 0] - 2 * X[:, 1] + 0.1 * _rng.normal(size=120)
+
+
 LINEAR = {"solver": "fista", "tol": 1e-9, "max_iter": 5000, "random_state": 0}
+
+
 GRID = [1e-3, 0.03, 0.1, 100.0]
+
+
 FIELDS = ("alphas", "n_features", "sparsity", "data_loss", "penalty", "scores", "entry_alpha")
 
 
@@ -56,15 +71,12 @@ def assert_steps_are_estimators(path, X, y):
         assert float(model.net_.penalty_values()) == pytest.approx(
             path.penalty[index], rel=1e-5
         )
-        twin = pickle.loads(pickle.dumps(model))
-        assert_array_equal(twin.predict(X), model.predict(X))
+        copied = pickle.loads(pickle.dumps(model))
+        assert_array_equal(copied.predict(X), model.predict(X))
         with torch.no_grad():
             for tensor in (*model.module_.parameters(), *model.module_.buffers()):
                 tensor.zero_()
-        assert_array_equal(path.estimator_at(index).predict(X), twin.predict(X))
-
-
-# ---------------------------------------------------------------------- the linear limit
+        assert_array_equal(path.estimator_at(index).predict(X), copied.predict(X))
 
 
 @pytest.mark.parametrize("penalty", ["l1", "elasticnet", "group_lasso"])
@@ -118,9 +130,6 @@ def test_alpha_max_of_a_network_is_bracketed_both_ways():
     assert (path.n_features[path.alphas <= path.alphas[-1] / 2] > 0).all()
     assert path.n_features[0] == 6
     assert set(path.entry_alpha.argsort()[-2:]) == {0, 1}
-
-
-# ---------------------------------------------------------------------- networks
 
 
 @pytest.mark.parametrize(
@@ -229,7 +238,7 @@ def test_frozen_weights_are_no_part_of_a_path():
     assert path.n_features[-1] == 0
     hidden = path.estimator_at(-1).module_.hidden.weight
     assert torch.equal(hidden.float(), module.hidden.weight)
-    assert not any("hidden" in name for name in path._steps[0].state)
+    assert not any("hidden" in name for name in path._points[0].state)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +257,7 @@ def test_frozen_weights_are_no_part_of_a_path():
         ({"solver": "fista", "module__dropout": 0.5}, "the module has dropout"),
     ],
     ids=[
-        "own alphas",
+        "fixed alphas",
         "no zeros",
         "no zeros by name",
         "none",
@@ -267,66 +276,6 @@ def test_what_has_no_path_says_why(settings, message):
 def test_a_penalty_without_zeros_is_followed_along_given_alphas():
     path = regularization_path(regressor(penalty="l2", max_iter=2), X, Y, alphas=[0.1, 1.0])
     assert path.n_features.tolist() == [6, 6]
-
-
-# ---------------------------------------------------------------------- parts
-
-
-class Skip(nn.Module):
-    """The rows go two ways."""
-
-    def __init__(self, second):
-        super().__init__()
-        self.one, self.two = nn.Linear(6, 1), second
-
-    def forward(self, x):
-        return self.one(x) + self.two(x)
-
-
-class Half(nn.Module):
-    """The first layer sees half of the row."""
-
-    def __init__(self):
-        super().__init__()
-        self.part, self.whole = nn.Linear(3, 1), nn.Linear(6, 1)
-
-    def forward(self, x):
-        return self.part(x[:, :3]) + self.whole(x)
-
-
-class Renamed(nn.Module):
-    """A later layer has as many inputs as a row has numbers."""
-
-    def __init__(self):
-        super().__init__()
-        self.embed, self.six = nn.Embedding(9, 6), nn.Linear(6, 1)
-
-    def forward(self, x):
-        return self.six(self.embed(x[:, 0].long().clamp(0, 8)))
-
-
-@pytest.mark.parametrize(
-    ("module", "layers"),
-    [
-        (nn.Linear(6, 2), ["weight"]),
-        (nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 1)), ["1.weight"]),
-        (nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 1)), ["0.weight"]),
-        (Skip(nn.Linear(6, 1)), ["one.weight", "two.weight"]),
-        (Skip(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 1))), ["one.weight", "two.0.weight"]),
-        (Half(), []),
-        (Renamed(), []),
-        (nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 1, 6), nn.Flatten()), []),
-    ],
-    ids=["linear", "norm", "deep", "skip", "deep skip", "half", "embedding", "convolution"],
-)
-def test_which_layers_have_the_features(module, layers):
-    rows = TensorData(X.astype(np.float32), None)
-    wrapped = SingleNetwork(module, 2 if layers == ["weight"] else 1)
-    before = copy.deepcopy(wrapped.state_dict())
-    assert layers_of_features(wrapped, rows, "cpu") == layers
-    assert wrapped.training
-    assert not any(layer._forward_pre_hooks for layer in wrapped.modules())
-    assert all(torch.equal(v, before[k]) for k, v in wrapped.state_dict().items())
 
 
 def test_a_feature_that_goes_two_ways_is_in_as_long_as_one_of_them():

@@ -1,0 +1,32 @@
+"""Supports that are trained again without the penalty."""
+
+import numpy as np
+from path_data import kinked_data, net
+
+from skreg import (
+    regularization_path,
+)
+
+
+def test_refits_keep_the_support_and_lower_the_loss(path):
+    refitted = path.refitted
+    np.testing.assert_array_equal(refitted.alphas, path.alphas)
+    first_of_support = np.r_[True, (path.selected[1:] != path.selected[:-1]).any(1)]
+    assert (
+        refitted.data_loss[first_of_support] <= path.data_loss[first_of_support] + 1e-3
+    ).all()
+    assert (refitted.data_loss < path.data_loss - 1e-3).any()
+    assert not (refitted.selected & ~path.selected).any()
+    for index in np.flatnonzero(path.n_features == 2)[:1]:
+        model = refitted.estimator_at(index)
+        assert model.penalty is None
+        assert not model.coefs_[0][~path.selected[index]].any()
+
+
+def test_refits_of_a_network_with_dropout():
+    X, y = kinked_data(80, 6)
+    path = regularization_path(
+        net(max_iter=10, dropout=0.2), X, y, alphas=[0.01, 0.3, 10.0], refit=True
+    )
+    assert len(set(path.n_features)) > 1
+    assert path.refitted.data_loss[0] < path.data_loss[-1]
