@@ -105,16 +105,8 @@ def make_sparse_classification(
 
     Parameters
     ----------
-    n_samples, n_features : int, default=100
-        Size of the table.
-    n_informative : int, default=10
-        Features that the classes depend on.
-    noise : float, default=0.1
-        Standard deviation of the noise, where that of the target without it is 1.
-    correlation : float, default=0.0
-        Correlation ρ of neighbouring columns; columns j apart have ρʲ. In [0, 1).
-    random_state : int, RandomState instance or None, default=None
-        Source of the data.
+    n_samples, n_features, n_informative, noise, correlation, random_state
+        As in :func:`make_sparse_regression`.
 
     Returns
     -------

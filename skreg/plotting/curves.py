@@ -49,7 +49,7 @@ class LossCurveDisplay:
     name: str | None = None
 
     def plot(self, *, ax: Any = None, log: bool = True) -> Self:
-        """Draw the curves.
+        """Draw the curves and return the display.
 
         Parameters
         ----------
@@ -57,10 +57,6 @@ class LossCurveDisplay:
             Where to draw; None makes a new figure.
         log : bool, default=True
             Whether the loss axis is logarithmic. Losses that are not positive need False.
-
-        Returns
-        -------
-        self : LossCurveDisplay
         """
         data_loss, penalty = _finite(self.data_loss), _finite(self.penalty)
         if data_loss.shape != penalty.shape or data_loss.ndim != 1 or not len(data_loss):
@@ -86,7 +82,7 @@ class LossCurveDisplay:
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, ax: Any = None, log: bool = True
     ) -> Self:
-        """Draw the curves of a fitted estimator.
+        """Return the display of the curves of a fitted estimator, drawn.
 
         Parameters
         ----------
@@ -96,10 +92,6 @@ class LossCurveDisplay:
             Title.
         ax, log
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : LossCurveDisplay
         """
         attributes, kind = ("data_loss_curve_",), "a fitted network of skreg"
         network, _ = fitted_network(
@@ -174,16 +166,12 @@ class RegularizationPathDisplay:
     alpha_1se: float | None = None
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw the path.
+        """Draw the path and return the display.
 
         Parameters
         ----------
         ax : array of Axes of shape (n_panels,), default=None
             Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        self : RegularizationPathDisplay
         """
         alphas, given = self._checked()
         alphas, order = np.unique(alphas, return_index=True)
@@ -282,7 +270,7 @@ class RegularizationPathDisplay:
     def from_path(
         cls, path: Any, *, scores: Any = None, score_name: str = "score", ax: Any = None
     ) -> Self:
-        """Draw what :func:`skreg.regularization_path` returned.
+        """Return the display of a path of :func:`skreg.regularization_path`, drawn.
 
         Parameters
         ----------
@@ -295,10 +283,6 @@ class RegularizationPathDisplay:
             Label of their panel.
         ax : array of Axes, default=None
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : RegularizationPathDisplay
         """
         if not hasattr(path, "n_features"):
             raise TypeError(
@@ -314,7 +298,7 @@ class RegularizationPathDisplay:
     def from_estimator(
         cls, estimator: Any, *, score_name: str = "score", ax: Any = None
     ) -> Self:
-        """Draw the path of an estimator that chose its alpha by cross-validation.
+        """Return the display of an estimator that chose its alpha by cross-validation, drawn.
 
         Features and losses are those of the path on all rows, scores those of the folds. Both
         rules are marked, whichever the estimator went by: the alpha with the best mean score,
@@ -329,10 +313,6 @@ class RegularizationPathDisplay:
             Label of the panel of scores.
         ax : array of Axes, default=None
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : RegularizationPathDisplay
         """
         chosen, _ = fitted_network(
             estimator,

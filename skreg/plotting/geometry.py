@@ -70,16 +70,12 @@ class PenaltyGeometryDisplay:
     curvature: np.ndarray
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw one panel for each penalty.
+        """Draw one panel for each penalty and return the display.
 
         Parameters
         ----------
         ax : Axes or array of Axes of shape (n_penalties,), default=None
             Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        self : PenaltyGeometryDisplay
         """
         if not self.boundaries:
             raise ValueError("PenaltyGeometryDisplay has nothing to draw: give a penalty.")
@@ -136,7 +132,7 @@ class PenaltyGeometryDisplay:
         size: float = 1.0,
         ax: Any = None,
     ) -> Self:
-        """Compute the regions and solutions, and draw them.
+        """Return the display of the regions and solutions of these penalties, drawn.
 
         Parameters
         ----------
@@ -151,10 +147,6 @@ class PenaltyGeometryDisplay:
             Where every region meets the axes.
         ax : Axes or array of Axes, default=None
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : PenaltyGeometryDisplay
         """
         if not isinstance(penalties, Mapping):
             raise TypeError(

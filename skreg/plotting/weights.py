@@ -70,7 +70,7 @@ class WeightDistributionDisplay:
     def plot(
         self, *, ax: Any = None, bins: int = 41, per_layer: bool = True, log: bool = True
     ) -> Self:
-        """Draw the histograms.
+        """Draw the histograms and return the display.
 
         Parameters
         ----------
@@ -83,10 +83,6 @@ class WeightDistributionDisplay:
             Whether each layer has its row. False pools all weights of an estimator.
         log : bool, default=True
             Count on a logarithmic axis, so that a few large weights show beside many zeros.
-
-        Returns
-        -------
-        self : WeightDistributionDisplay
         """
         rows = [[layer.ravel() for layer in layers] for layers in self._checked()]
         if bins < 1:
@@ -152,7 +148,7 @@ class WeightDistributionDisplay:
         per_layer: bool = True,
         log: bool = True,
     ) -> Self:
-        """Draw the weights of one fitted estimator.
+        """Return the display of the weights of a fitted estimator, drawn.
 
         Parameters
         ----------
@@ -162,10 +158,6 @@ class WeightDistributionDisplay:
             Title; None takes the name of the penalty.
         ax, bins, per_layer, log
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : WeightDistributionDisplay
         """
         names = None if name is None else [name]
         return cls.from_estimators(
@@ -183,7 +175,7 @@ class WeightDistributionDisplay:
         per_layer: bool = True,
         log: bool = True,
     ) -> Self:
-        """Draw the weights of several fitted estimators side by side.
+        """Return the display of several fitted estimators side by side, drawn.
 
         Parameters
         ----------
@@ -196,10 +188,6 @@ class WeightDistributionDisplay:
             Titles; None takes the names of the penalties.
         ax, bins, per_layer, log
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : WeightDistributionDisplay
         """
         # Some of these can be iterated over, a Pipeline by its steps.
         if hasattr(estimators, "fit"):
@@ -328,7 +316,7 @@ class WeightMatrixDisplay:
     dead_neurons: np.ndarray
 
     def plot(self, *, ax: Any = None, sort: bool = True, colorbar: bool = True) -> Self:
-        """Draw the picture.
+        """Draw the picture and return the display.
 
         Parameters
         ----------
@@ -338,10 +326,6 @@ class WeightMatrixDisplay:
             Living neurons first, those with the largest weights leading.
         colorbar : bool, default=True
             Whether to draw the scale of colours.
-
-        Returns
-        -------
-        self : WeightMatrixDisplay
         """
         weights, dead_inputs, dead_neurons = self._checked()
         n_inputs, n_neurons = weights.shape
@@ -407,7 +391,7 @@ class WeightMatrixDisplay:
         sort: bool = True,
         colorbar: bool = True,
     ) -> Self:
-        """Draw one layer of a fitted estimator.
+        """Return the display of one layer of a fitted estimator, drawn.
 
         Parameters
         ----------
@@ -421,10 +405,6 @@ class WeightMatrixDisplay:
             `get_feature_names_out`), or numbers.
         ax, sort, colorbar
             As in :meth:`plot`.
-
-        Returns
-        -------
-        display : WeightMatrixDisplay
         """
         network, names = _find_network(estimator, cls.__name__)
         if not hasattr(network, "coefs_"):
