@@ -5,14 +5,19 @@ that file in the copy; a file that does not exist is made. Then a function of th
 `check_<recipe>`, runs in another process, which imports the copy.
 """
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
 
 import skreg
 
@@ -80,7 +85,38 @@ def check_loss():
 
 
 def check_activation():
-    """softplus."""
+    """softplus: gradients are autograd's, and estimators fit, compact and export it."""
+    from skreg import RegularizedMLPClassifier, to_onnx
+    from skreg.losses import SquaredError
+    from skreg.modules import MLP
+    from skreg.modules.backprop import Backprop
+
+    X = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = X[:, :2] * 2
+    for n_members in (1, 2):
+        settings = {"n_members": n_members, "random_state": 0, "dtype": torch.float64}
+        module = MLP(3, (5, 4), 2, activation="softplus", **settings)
+        backprop = Backprop(module, SquaredError())
+        backprop(X, y, None)
+        SquaredError().value(module(X), y).mean(1).sum().backward()
+        for gradient, parameter in zip(backprop.gradients, module.parameters(), strict=True):
+            torch.testing.assert_close(gradient, parameter.grad)
+
+    labels = (X[:, 0] > 0).numpy()
+    settings = {"penalty": "l1", "alpha": 0.005, "learning_rate_init": 0.05, "tol": 0.0}
+    model = RegularizedMLPClassifier((5, 4), activation="softplus", random_state=0, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X.numpy(), labels)
+    assert model.loss_curve_[-1] < model.loss_curve_[0] / 2
+    assert 0 < model.sparsity_ < 1
+    expected = model.predict_proba(X.numpy())
+    np.testing.assert_allclose(model.compact().predict_proba(X.numpy()), expected, rtol=1e-10)
+    if importlib.util.find_spec("onnx"):
+        from onnx.reference import ReferenceEvaluator
+
+        outputs = ReferenceEvaluator(to_onnx(model)).run(None, {"X": X.numpy()})
+        np.testing.assert_allclose(outputs[1], expected, rtol=1e-10)
 
 
 def check_solver():
