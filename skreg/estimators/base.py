@@ -11,13 +11,11 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral, Real
 from operator import add
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -27,7 +25,6 @@ from torch import Tensor
 
 from skreg.estimators.callbacks import CallbackSupportMixin, fit_tasks
 from skreg.estimators.checks import (
-    STOCHASTIC_SOLVERS,
     check_finite,
     check_weights,
     densify,
@@ -38,16 +35,16 @@ from skreg.estimators.checks import (
 from skreg.estimators.fitted import FittedNetwork
 from skreg.estimators.hold_out import HoldOutMixin
 from skreg.estimators.resume import RESUME_CONSTRAINTS, FitKeeper
+from skreg.estimators.solvers import SOLVERS, Solver
 from skreg.losses import Loss
-from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.optim.base import PENALTY_METHODS
-from skreg.optim.fista import FISTA
 from skreg.penalties import L2, Penalty
 from skreg.penalties.by_name import PENALTIES, make_penalty
 from skreg.training.data import FitJob, Shuffler, TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.progress import Progress
 from skreg.training.runtime import ENDED_NOT_FINITE, threads_worth, warn_caller
+from skreg.training.skorch_net import Decoder
 
 _CURVES = ("data_loss_curve_", "penalty_curve_", "loss_curve_")
 
@@ -62,7 +59,7 @@ class BaseRegularizedNetwork(
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "penalty_method": [StrOptions(set(PENALTY_METHODS))],
-        "solver": [StrOptions({*STOCHASTIC_SOLVERS, "fista"})],
+        "solver": [StrOptions(set(SOLVERS))],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -180,6 +177,10 @@ class BaseRegularizedNetwork(
     def _check_same_architecture(self, n_outputs: int) -> None:
         """Raise ValueError where the fitted network is not the one the parameters ask for."""
 
+    @abstractmethod
+    def _varying(self, module: Any) -> str:
+        """Why the loss varies between evaluations, in words; empty where it does not."""
+
     def _net_class(self) -> Callable[..., RegularizedNet]:
         return RegularizedNet
 
@@ -250,9 +251,11 @@ class BaseRegularizedNetwork(
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
             self.net_.on_epoch, self.net_.keeper = next_task, keeper
-            self.net_.speaks = (self._decode, self._decode_target, self._score_predictions)
+            self.net_.decoder = Decoder(
+                self._decode, self._decode_target, self._score_predictions
+            )
             self._train(job, interruptible=True)
-            self.net_.on_epoch = self.net_.speaks = self.net_.keeper = None
+            self.net_.on_epoch = self.net_.decoder = self.net_.keeper = None
         return self
 
     def _prepare(
@@ -367,11 +370,7 @@ class BaseRegularizedNetwork(
                 "partial_fit does not support early_stopping=True: it sees a part of the data "
                 "at a time. Set early_stopping=False or use fit."
             )
-        if self.solver == "fista" and self.penalty_method != "proximal":
-            raise ValueError(
-                f"solver='fista' takes proximal steps, but penalty_method="
-                f"{self.penalty_method!r}. Use penalty_method='proximal' or solver='adam'."
-            )
+        self._solver.check_penalty_method(self.penalty_method)
 
     def _make_penalty(self) -> Any:
         """The penalty that the parameters ask for, not bound to a network yet."""
@@ -381,49 +380,29 @@ class BaseRegularizedNetwork(
         """What a net needs to know to bind the penalty to the module."""
         return {}
 
-    def _make_optimizer(self) -> Callable[..., torch.optim.Optimizer]:
-        if self.solver == "fista":
-            return FISTA
-        if self.solver == "sgd":
-            return partial(
-                ProximalSGD,
-                lr=self.learning_rate_init,
-                momentum=self.momentum,
-                nesterov=self.nesterovs_momentum,
-                penalty_method=self.penalty_method,
-            )
-        return partial(
-            ProximalAdam,
-            lr=self.learning_rate_init,
-            betas=(self.beta_1, self.beta_2),
-            eps=self.epsilon,
-            penalty_method=self.penalty_method,
-            stacked=self._joinable,
-        )
+    @property
+    def _solver(self) -> Solver:
+        return SOLVERS[self.solver]
 
     def _make_net(self, module: Any, loss: Loss, n_samples: int, device: str) -> RegularizedNet:
-        if self.solver == "fista" and not loss.smooth:
-            raise ValueError(
-                f"solver='fista' needs a smooth loss, and {loss} has kinks. Use "
-                f"loss='huber' or solver='adam'."
-            )
-        fista = self.solver == "fista"
+        solver = self._solver
+        solver.check_loss(loss, self._varying(module))
         progress = Progress(
             module.n_members,
             learning_rate_init=self.learning_rate_init,
             learning_rate=self.learning_rate,
             power_t=self.power_t,
             tol=self.tol,
-            # The full-batch solver stops at its optimality residual; with early stopping
+            # A full-batch solver stops at its optimality residual; with early stopping
             # patience is what ends the training there too.
             n_iter_no_change=np.inf
-            if fista and not self.early_stopping
+            if solver.full_batch and not self.early_stopping
             else self.n_iter_no_change,
         )
         return self._net_class()(
             module,
             loss,
-            self._make_optimizer(),
+            solver.make(self),
             penalty=self._make_penalty(),
             **self._bound_to(module),
             penalize_bias=self.penalize_bias,
@@ -432,14 +411,14 @@ class BaseRegularizedNetwork(
             batch_size=self._batch_size(n_samples),
             shuffle=self.shuffle,
             max_epochs=self.max_iter,
-            max_fun=self.max_fun if fista else np.iinfo(int).max,
+            max_fun=self.max_fun,
             callbacks=copy.deepcopy(self.callbacks),
             verbose=int(self.verbose),
             device=device,
         ).initialize()
 
     def _batch_size(self, n_samples: int) -> int:
-        if self.solver == "fista":
+        if self._solver.full_batch:
             return n_samples
         if isinstance(self.batch_size, str):
             return min(200, n_samples)
@@ -471,7 +450,7 @@ class BaseRegularizedNetwork(
         limit = f"max_iter={self.max_iter} epochs"
         if self.net_.n_epochs_ < self.max_iter:
             limit = f"max_fun={self.max_fun} evaluations"
-        faster = "" if self.solver == "fista" else ", raise learning_rate_init"
+        faster = "" if self._solver.line_search else ", raise learning_rate_init"
         warn_caller(
             f"Training stopped after {limit} without having converged: the optimality "
             f"residual is {residual:.2g}, tol={self.tol:.2g}. Increase the limit{faster}, or "

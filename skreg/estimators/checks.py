@@ -16,23 +16,11 @@ from sklearn.utils.validation import _check_sample_weight
 
 from skreg.penalties import Penalty
 
-STOCHASTIC_SOLVERS = ("adam", "sgd")
-
-
 # Numbers that take longer to read than a second thread to wake.
 _LONG_TO_READ = 2**20
 
 # The weights of two such layers are more than an index of 64 bits counts.
 _MOST_NEURONS = 2**31
-
-
-def solver_is_stochastic(estimator: Any) -> bool:
-    if estimator.solver not in STOCHASTIC_SOLVERS:
-        raise AttributeError(
-            f"partial_fit takes one pass of stochastic steps, but solver={estimator.solver!r} "
-            f"needs all data at once. Use solver='adam' or 'sgd'."
-        )
-    return True
 
 
 def check_hidden_layer_sizes(sizes: Any) -> tuple[int, ...]:

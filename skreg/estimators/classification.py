@@ -19,8 +19,9 @@ from sklearn.utils.multiclass import (
 from torch import Tensor
 
 from skreg.estimators.base import BaseRegularizedNetwork
-from skreg.estimators.checks import densify, solver_is_stochastic
+from skreg.estimators.checks import densify
 from skreg.estimators.rollback import all_or_nothing
+from skreg.estimators.solvers import takes_batches
 from skreg.losses import Logistic, Loss, Multinomial
 
 
@@ -83,7 +84,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
         self._fit(X, y, sample_weight)
         return self
 
-    @available_if(solver_is_stochastic)
+    @available_if(takes_batches)
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

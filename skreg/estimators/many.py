@@ -20,13 +20,14 @@ import torch
 
 from skreg.estimators.base import BaseRegularizedNetwork, FitJob
 from skreg.estimators.checks import check_hidden_layer_sizes, resolve_device
+from skreg.estimators.solvers import SOLVERS, free_settings
 from skreg.penalties import Penalty
 from skreg.training.checkpoint import fingerprint
 from skreg.training.runtime import Stopped, run_in_threads
 from skreg.training.stack import joinable_key, train_together
 
-# Parameters in which the members of a stack may differ.
-_FREE = {"alpha", "l1_ratio", "learning_rate_init", "momentum", "random_state", "tol"}
+# Parameters in which the members of a stack may differ, besides settings of the solver.
+_FREE = {"alpha", "l1_ratio", "random_state", "tol"}
 
 # Bytes of weights, and of one layer's activations, that a chunk is made for. Larger chunks
 # take fewer calls for the same numbers, smaller ones keep closer to the caches. A step passes
@@ -176,7 +177,8 @@ def _coarse_key(task: Task) -> tuple:
             type(penalty),
             {k: v for k, v in own.items() if k not in penalty._per_member},
         )
-    fixed = [(k, repr(v)) for k, v in sorted(parameters.items()) if k not in _FREE]
+    free = _FREE | free_settings(parameters["solver"])
+    fixed = [(k, repr(v)) for k, v in sorted(parameters.items()) if k not in free]
     return type(task.estimator), task.X.shape, tuple(fixed)
 
 
@@ -186,10 +188,11 @@ def _members_at_once(task: Task) -> int:
     try:
         hidden = check_hidden_layer_sizes(estimator.hidden_layer_sizes)
         device = resolve_device(estimator.device)
-    except (ValueError, TypeError):
+        full_batch = SOLVERS[estimator.solver].full_batch
+    except (ValueError, TypeError, KeyError):
         return 1  # fitting it will say what is wrong
     batch = X.shape[0]
-    if estimator.solver != "fista":
+    if not full_batch:
         batch = min(batch, 200 if estimator.batch_size == "auto" else estimator.batch_size)
     n_outputs = np.shape(task.y)[1] if np.ndim(task.y) > 1 else 1
     itemsize = 4 if X.dtype == np.float32 else 8

@@ -90,11 +90,9 @@ class BaseRegularizedMLP(FittedMLP, PilotMixin, BaseRegularizedNetwork):
                 f"{self.penalty} takes its strengths from a pilot fit on all data, which "
                 f"partial_fit does not see. Call fit first, or set adaptive=False."
             )
-        if self.solver == "fista" and self.dropout:
-            raise ValueError(
-                f"solver='fista' needs a loss that stays the same between evaluations, but "
-                f"dropout={self.dropout}. Use dropout=0.0 or solver='adam'."
-            )
+
+    def _varying(self, module: MLP) -> str:
+        return f"dropout={self.dropout}" if self.dropout else ""
 
     def _check_same_architecture(self, n_outputs: int) -> None:
         module = self.net_.module_

@@ -12,7 +12,6 @@ from sklearn.utils._tags import Tags
 from torch import nn
 
 from skreg.estimators.base import BaseRegularizedNetwork
-from skreg.losses import Loss
 from skreg.modules.adapter import SingleNetwork, build_network, torch_dtype
 from skreg.modules.penalized import make_penalties
 from skreg.training.checkpoint import fingerprint
@@ -147,16 +146,10 @@ class BaseRegularizedNet(BaseRegularizedNetwork):
     def _net_class(self) -> Callable[..., RegularizedNet]:
         return partial(ModuleNet, penalized=self.penalized)
 
-    def _make_net(
-        self, module: SingleNetwork, loss: Loss, n_samples: int, device: str
-    ) -> RegularizedNet:
-        if self.solver == "fista" and (module.draws() or module.mixes_rows()):
-            layers = "dropout" if module.draws() else "batch normalization"
-            raise ValueError(
-                f"solver='fista' needs a loss that stays the same between evaluations, but "
-                f"the module has {layers}. Use solver='adam' or 'sgd'."
-            )
-        return super()._make_net(module, loss, n_samples, device)
+    def _varying(self, module: SingleNetwork) -> str:
+        if module.draws():
+            return "the module has dropout"
+        return "the module has batch normalization" if module.mixes_rows() else ""
 
     # ------------------------------------------------------------------ rows
 

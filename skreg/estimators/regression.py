@@ -14,8 +14,9 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from skreg.estimators.base import BaseRegularizedNetwork
-from skreg.estimators.checks import cast_target, solver_is_stochastic
+from skreg.estimators.checks import cast_target
 from skreg.estimators.rollback import all_or_nothing
+from skreg.estimators.solvers import takes_batches
 from skreg.losses import REGRESSION_LOSSES, Loss, make_regression_loss
 
 
@@ -50,7 +51,7 @@ class RegressionMixin(RegressorMixin, BaseRegularizedNetwork):
         self._fit(X, y, sample_weight)
         return self
 
-    @available_if(solver_is_stochastic)
+    @available_if(takes_batches)
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from torch import Tensor
 
-from skreg.optim.fista import FISTA
 from skreg.training.device import move
 from skreg.training.net import RegularizedNet
 
@@ -103,8 +102,7 @@ def _remember_net(net: RegularizedNet) -> Callable[[], None]:
         optimizer.state.update(states)
         for group, settings in zip(optimizer.param_groups, groups, strict=True):
             group.update(settings)
-        if not isinstance(optimizer, FISTA):
-            optimizer.free_scratch()
+        optimizer.free_scratch()
         vars(net.progress).update(progress)
         for shuffler, order in zip(net.shufflers, orders, strict=True):
             shuffler._order = order

@@ -94,6 +94,8 @@ class ProximalAdam(PenalizedOptimizer):
     tensor([0.0000, 0.8021], requires_grad=True)
     """
 
+    name = "adam"
+
     def __init__(
         self,
         params: Iterable[Any],

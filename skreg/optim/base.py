@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import torch
@@ -80,6 +80,13 @@ class PenalizedOptimizer(Optimizer):
     step is what a constant gradient has been multiplied by on its way to the weight.
     """
 
+    #: What the estimators' parameter `solver` calls it.
+    name: ClassVar[str]
+    full_batch = False
+    line_search = False
+    #: Settings that may be a tensor of one for each member of a stack.
+    per_member: ClassVar[tuple[str, ...]] = ("lr",)
+
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
         self._scratch: dict[Tensor, tuple[Tensor, Tensor]] = {}
@@ -103,8 +110,13 @@ class PenalizedOptimizer(Optimizer):
         return scratch
 
     def free_scratch(self) -> None:
-        """Let go of the memory that only steps need; they take it anew."""
+        """Let go of the memory that only steps need; they take it again."""
         self._scratch.clear()
+
+    def moments(self) -> list[Tensor]:
+        """What the optimizer knows of each weight: averages of gradients, and momentum."""
+        values = [value for state in self.state.values() for value in state.values()]
+        return [value for value in values if isinstance(value, Tensor) and value.ndim]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         _check_settings({**self.defaults, **param_group})

@@ -10,18 +10,15 @@ steps each would have taken alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from skreg.optim.adam import along_members
+from skreg.optim.base import along_members
+from skreg.optim.full_batch import Evaluate, FullBatchOptimizer
 from skreg.optim.optimality import optimality_residual, prox_step
-
-Evaluate = Callable[[bool], tuple[Tensor, list[Tensor]]]
 
 _SHRINK, _GROW = 0.5, 1.1
 # 2⁻⁶⁰ ≈ 1e-18: a step so small and still no descent means the loss is not finite or not
@@ -29,7 +26,7 @@ _SHRINK, _GROW = 0.5, 1.1
 _MAX_BACKTRACKS = 60
 
 
-class FISTA(Optimizer):
+class FISTA(FullBatchOptimizer):
     r"""Accelerated proximal gradient descent with backtracking and adaptive restart.
 
     Each step extrapolates, :math:`y = x + β_t (x - x_{-1})`, and takes a proximal gradient
@@ -68,76 +65,20 @@ class FISTA(Optimizer):
     tensor([[2., 0.]], requires_grad=True)
     """
 
+    name = "fista"
     _STATE = ("_gap", "_step_size", "_inertia", "_previous", "_loss", "n_evaluations")
 
     def __init__(self, params: Iterable[Any], *, step_size: float = 1.0) -> None:
-        super().__init__(params, {"penalty": None})
-        self._parameters = [p for group in self.param_groups for p in group["params"]]
-        n_members = self._parameters[0].shape[0]
-        ones = self._parameters[0].new_ones(n_members)
-        self._gap = ones
+        super().__init__(params)
+        ones = torch.ones_like(self._gap)
         self._step_size = step_size * ones
         self._inertia = ones
         self._previous = [p.detach().clone() for p in self._parameters]
         self._loss: Tensor | None = None
-        #: Evaluations of each member's loss so far, what `max_fun` bounds.
-        self.n_evaluations = np.zeros(n_members, dtype=int)
-
-    @property
-    def _penalties(self) -> list[Any]:
-        """What is put on each parameter; a path changes it between steps."""
-        return [g["penalty"] for g in self.param_groups for _ in g["params"]]
-
-    def set_penalty(self, group: dict[str, Any], penalty: Any) -> None:
-        """Exchange the penalty of a parameter group; the state goes on."""
-        group["penalty"] = penalty
-
-    @torch.no_grad()
-    def copy_members(self, source: FISTA, members: Sequence[int]) -> None:
-        """Go on where some members of another solver stand."""
-        chosen = list(members)
-        self.n_evaluations = source.n_evaluations[chosen]
-        self._step_size = source._step_size[chosen]
-        self._inertia = source._inertia[chosen]
-        self._gap = source._gap[chosen]
-        self._previous = [tensor[chosen] for tensor in source._previous]
-        self._loss = None if source._loss is None else source._loss[chosen]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the next step depends on beside the parameters."""
-        state = {name: getattr(self, name) for name in self._STATE}
-        # A tensor, so that a file of it loads with weights_only=True.
-        return {**state, "n_evaluations": torch.tensor(self.n_evaluations)}
-
-    @torch.no_grad()
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another solver for the same parameters stood."""
-        device = self._parameters[0].device
-        for name, value in state_dict.items():
-            if name == "_previous":
-                value = [tensor.to(device) for tensor in value]
-            elif name == "n_evaluations":
-                value = torch.as_tensor(value).cpu().numpy().copy()
-            elif value is not None:
-                value = value.to(device)
-            setattr(self, name, value)
 
     @torch.no_grad()
     def step(self, evaluate: Evaluate) -> Tensor:  # type: ignore[override]
-        """Take one step of every member.
-
-        Parameters
-        ----------
-        evaluate : callable
-            Called as ``evaluate(with_gradients)``; returns the data loss of each member at
-            the current parameters, a tensor of shape (n_members,), and its gradients in the
-            order of the parameters (an empty list where they are not asked for).
-
-        Returns
-        -------
-        Tensor of shape (n_members,)
-            The data loss where the step began.
-        """
+        """Take one step of every member; return the data loss where it began."""
         start = [p.clone() for p in self._parameters]
         if self._loss is None:
             self.n_evaluations += 1
@@ -193,26 +134,6 @@ class FISTA(Optimizer):
         grown = torch.where(curvature > noise, _GROW * self._step_size, self._step_size)
         self._step_size = grown
         return gradients
-
-    @torch.no_grad()
-    def residual(self, evaluate: Evaluate, tol: Tensor) -> Tensor:
-        """Return each member's optimality residual at the current parameters.
-
-        The last step measured it at the point it extrapolated to, for nothing. Only where
-        that is below `tol` for some member is it worth a gradient to measure it here.
-        """
-        if (self._gap > tol).all():
-            return self._gap
-        _, gradients = evaluate(True)
-        residual = optimality_residual(self._parameters, gradients, self._penalties)
-        return torch.where(self._gap > tol, self._gap, residual)
-
-    def _penalty(self) -> Tensor | float:
-        total: Tensor | float = 0.0
-        for parameter, penalty in zip(self._parameters, self._penalties, strict=True):
-            if penalty is not None:
-                total = total + penalty.value([parameter])
-        return total
 
     @staticmethod
     def _dot(left: list[Tensor], right: list[Tensor]) -> Tensor:

@@ -56,6 +56,9 @@ class ProximalSGD(PenalizedOptimizer):
     tensor([0.0000, 0.8000], requires_grad=True)
     """
 
+    name = "sgd"
+    per_member = ("lr", "momentum")
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -36,7 +36,6 @@ import torch
 from scipy.sparse import issparse
 from torch import Tensor
 
-from skreg.optim.fista import FISTA
 from skreg.path.networks import PathNetwork, PathPoint
 from skreg.penalties.concave import ConcaveMixin
 from skreg.training.data import Batch, TensorData
@@ -167,10 +166,10 @@ class PathFollower:
         """
         self._convexity_now = self.convexity.at(self.selected().sum(1))
         self.network.set_strengths(alpha=alphas, **self._convexity_now)
-        if isinstance(self.net.optimizer_, FISTA):
+        if self.net.optimizer_.full_batch:
             for _ in range(self._max_iter):
                 self.net._train_epoch()
-                if self.net._fista_converged().all():
+                if self.net.solved().all():
                     break
             return self.selected()
         n_epochs = n_rounds * self._n_epochs
@@ -232,7 +231,7 @@ class PathFollower:
         # Saved before the first step, when the optimizer knew nothing.
         for tensor in tensors[len(saved) :]:
             tensor[chosen] = 0.0
-        if isinstance(self.net.optimizer_, FISTA):
+        if self.net.optimizer_.full_batch:
             # Its momentum points to where nobody goes any more.
             self.net.initialize_optimizer()
 

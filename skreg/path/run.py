@@ -222,7 +222,7 @@ def train_dense(
     network : PathNetwork
         That of one of them.
     """
-    if network.is_linear and templates[0].solver == "fista":
+    if network.is_linear and network.net.optimizer_.full_batch:
         return
     nets = [template.net_ for template in templates]
     penalties = [net.penalty for net in nets]

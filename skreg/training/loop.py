@@ -21,7 +21,6 @@ from torch import Tensor
 from skreg.losses import Loss
 from skreg.modules import MLP
 from skreg.modules.backprop import Backprop
-from skreg.optim.fista import FISTA
 from skreg.training.data import Shuffler, TensorData, cut
 from skreg.training.passes import mean_losses, mean_losses_and_gradients, sum_of_losses
 from skreg.training.progress import MAX_RESCUES, Progress
@@ -143,7 +142,7 @@ class Loop:
         """How many the largest product of a step has; on a GPU the host has none to do."""
         if self.module_.weight.is_cuda:
             return 0
-        rows = n_samples if isinstance(self.optimizer_, FISTA) else self.batch_size
+        rows = n_samples if self.optimizer_.full_batch else self.batch_size
         return min(rows, n_samples) * self.module_.n_members * self.module_.largest
 
     def begin(
@@ -178,15 +177,12 @@ class Loop:
         take autograd's way; in a whole-batch step there are no batches to see.
         """
         self._train_epoch: Callable[[], Tensor]
-        whole_batch = isinstance(self.optimizer_, FISTA)
-        if (self._per_batch or self.module_.dropout) and not whole_batch:
+        full_batch = self.optimizer_.full_batch
+        if (self._per_batch or self.module_.dropout) and not full_batch:
             self._train_epoch = self._autograd_epoch
             return
         self._backprop = Backprop(self.module_, self.criterion_, self._train.readers)
-        if whole_batch:
-            self._train_epoch = self._fista_step
-        else:
-            self._train_epoch = self._by_hand_epoch
+        self._train_epoch = self._full_batch_step if full_batch else self._by_hand_epoch
 
     def run_epoch(self) -> tuple[np.ndarray, np.ndarray]:
         """Train for an epoch and record it.
@@ -231,8 +227,8 @@ class Loop:
         if self._keeps_best:
             self._keep_best(state, self.improved_)
         self.converged_ |= ~self.progress.running
-        if isinstance(self.optimizer_, FISTA):
-            self.converged_ |= self._fista_converged()
+        if self.optimizer_.full_batch:
+            self.converged_ |= self.solved()
         self.set_learning_rates()
         # Out of patience with a loss that only rises is not converged.
         rose = ~self.progress.running & (data_loss + penalty > _RISEN * self._begin())
@@ -257,14 +253,13 @@ class Loop:
         self._backprop = None
         for parameter in self.module_.parameters():
             parameter.grad = None
-        if not isinstance(self.optimizer_, FISTA):
-            self.optimizer_.free_scratch()
+        self.optimizer_.free_scratch()
         del self._train_epoch
 
     @property
     def done_(self) -> np.ndarray:
         """Which members have converged or used up their evaluations, shape (n_members,)."""
-        if isinstance(self.optimizer_, FISTA):
+        if self.optimizer_.full_batch:
             return self.converged_ | (self.optimizer_.n_evaluations >= self.max_fun)
         return self.converged_
 
@@ -295,7 +290,7 @@ class Loop:
         """Go back to the best weights and on at a lower rate, unless that was tried enough."""
         rate = self.progress.learning_rates.max()
         self.module_.load_state_dict(self._best_state)
-        line_search = isinstance(self.optimizer_, FISTA)
+        line_search = self.optimizer_.line_search
         if line_search or self.progress.rescues >= MAX_RESCUES:
             cure = "" if line_search else f"lower learning_rate_init (now {rate:.3g}), "
             raise ValueError(
@@ -412,10 +407,11 @@ class Loop:
             return mean_losses(backprop, self._train, self.batch_size), []
         return mean_losses_and_gradients(backprop, self._train, self.batch_size)
 
-    def _fista_step(self) -> Tensor:
+    def _full_batch_step(self) -> Tensor:
         return self.optimizer_.step(self._evaluate)
 
-    def _fista_converged(self) -> np.ndarray:
+    def solved(self) -> np.ndarray:
+        """Whether the optimality residual of each member is within its tolerance."""
         tol = next(self.module_.parameters()).new_tensor(self.progress.tol)
         return (self.optimizer_.residual(self._evaluate, tol) <= tol).cpu().numpy()
 

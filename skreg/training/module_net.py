@@ -19,7 +19,6 @@ from skreg.losses import Loss
 from skreg.modules.adapter import SingleNetwork
 from skreg.modules.penalized import Penalized, assign_penalties
 from skreg.optim import optimality_residual
-from skreg.optim.fista import FISTA
 from skreg.penalties import Penalty
 from skreg.penalties.groupwise import GroupPenalty
 from skreg.training.data import TensorData
@@ -114,7 +113,7 @@ class ModuleNet(RegularizedNet):
                 f"The module {type(self.module_.network).__name__} has no parameters to train."
             )
         by_name = self._penalties()
-        if isinstance(self.optimizer, type) and issubclass(self.optimizer, FISTA):
+        if getattr(self.optimizer, "func", self.optimizer).full_batch:
             # It works in place: on views of the parameters with an axis of members.
             trained = {name: as_stack(p.detach()) for name, p in trained.items()}
         else:
@@ -186,11 +185,11 @@ class ModuleNet(RegularizedNet):
     # ------------------------------------------------------------------ what the loop asks for
 
     def prepare_steps(self) -> None:
-        if isinstance(self.optimizer_, FISTA):
+        if self.optimizer_.full_batch:
             self._backprop = AutogradPasses(  # type: ignore[assignment]
                 self.module_, self.criterion_, list(self._trained().values())
             )
-            self._train_epoch = self._fista_step
+            self._train_epoch = self._full_batch_step
         else:
             self._train_epoch = self._autograd_epoch
 
@@ -199,7 +198,7 @@ class ModuleNet(RegularizedNet):
         return torch.stack(sums).sum().reshape(1)
 
     def multiplications(self, n_samples: int) -> int:
-        rows = n_samples if isinstance(self.optimizer_, FISTA) else self.batch_size
+        rows = n_samples if self.optimizer_.full_batch else self.batch_size
         parameters = list(self.module_.parameters())
         if any(p.is_cuda for p in parameters):
             return 0

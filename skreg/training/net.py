@@ -25,7 +25,6 @@ from skreg.losses import Loss
 from skreg.modules import MLP, penalized_parameters
 from skreg.modules.backprop import Backprop
 from skreg.optim import optimality_residual
-from skreg.optim.fista import FISTA
 from skreg.penalties import Penalty
 from skreg.penalties.base import Columns, Layout
 from skreg.training.data import Shuffler, TensorData
@@ -34,7 +33,7 @@ from skreg.training.loop import Keeper, Loop
 from skreg.training.passes import mean_losses_and_gradients, raw_outputs
 from skreg.training.pickling import curves_from_plain, curves_to_plain, from_plain, to_plain
 from skreg.training.progress import Progress
-from skreg.training.skorch_net import SkorchSide
+from skreg.training.skorch_net import Decoder, SkorchSide
 
 
 class RegularizedNet(Loop, SkorchSide):
@@ -46,7 +45,7 @@ class RegularizedNet(Loop, SkorchSide):
         Initialized; trained in place.
     criterion : Loss
     optimizer : callable
-        Takes parameter groups and returns an optimizer: ``FISTA``, or one that takes `lr`.
+        An optimizer of :mod:`skreg.optim`, or a ``partial`` of one with its settings.
     penalty : Penalty or None
     penalize_bias : bool
     progress : Progress
@@ -54,7 +53,7 @@ class RegularizedNet(Loop, SkorchSide):
         Source of the order of the rows. Members that read the same stream of the data share
         theirs.
     max_fun : int
-        Evaluations of the loss allowed to ``FISTA``.
+        Evaluations of the loss allowed to an optimizer that steps on all rows at once.
     columns : Columns, default=None
         Those that the inputs are.
     initial : tuple of ndarray, default=None
@@ -67,9 +66,8 @@ class RegularizedNet(Loop, SkorchSide):
         and returns one score per member, shape (n_members,). Larger is better.
     on_epoch : callable or None
         Called after every epoch of `train_on`; ends the training by returning True.
-    speaks : tuple of three callables or None
-        What turn raw outputs, and targets, into the estimator's language: labels, say; and
-        what scores the two. For callbacks that score with `predict` during training.
+    decoder : Decoder or None
+        What the estimator makes of raw outputs, for callbacks that score during training.
     keeper : Keeper or None
         Shown the net after every epoch of `train_on`, to save where it stands.
     module_, optimizer_, criterion_, history, callbacks_
@@ -136,7 +134,7 @@ class RegularizedNet(Loop, SkorchSide):
         self.initial = initial
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
-        self.speaks: tuple[Callable, Callable, Callable] | None = None
+        self.decoder: Decoder | None = None
         self.keeper: Keeper | None = None
 
     device: str
@@ -212,9 +210,9 @@ class RegularizedNet(Loop, SkorchSide):
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict as the estimator does, where it said how; else as `predict_proba`."""
-        if self.speaks is None:
+        if self.decoder is None:
             return super().predict(X)
-        return self.speaks[0](self.forward(X))
+        return self.decoder.decode(self.forward(X))
 
     def penalized_weights(self) -> list[Tensor]:
         """Return the parameters the penalty is put on."""
@@ -299,7 +297,7 @@ class RegularizedNet(Loop, SkorchSide):
         tol = float(self.progress.tol[0])
         if not self.converged_.all():
             return float(self.optimality_residual(data)[0]), tol
-        is_sought = isinstance(self.optimizer_, FISTA) or self.validates_
+        is_sought = self.optimizer_.full_batch or self.validates_
         if is_sought or not self.trains_what_it_is():
             # Within the tolerance, the best on the rows held out, or of another loss.
             return 0.0, np.inf
@@ -339,12 +337,12 @@ class RegularizedNet(Loop, SkorchSide):
 
     def target_as_given(self, target: Any) -> Any:
         """Targets as they were in `fit`: labels, say."""
-        return target if self.speaks is None else self.speaks[1](target)
+        return target if self.decoder is None else self.decoder.decode_target(target)
 
     def set_learning_rates(self) -> None:
         # "constant" is left alone after the start: a skorch LRScheduler may be at work.
         rates = self.progress.learning_rates
-        if np.array_equal(rates, self._rates) or isinstance(self.optimizer_, FISTA):
+        if np.array_equal(rates, self._rates) or self.optimizer_.line_search:
             return
         self._rates = rates
         shared = float(rates[0]) if (rates == rates[0]).all() else None
@@ -442,7 +440,7 @@ class RegularizedNet(Loop, SkorchSide):
         # What is there in training alone: a callback may pickle the net then.
         for name in ("_train", "_valid", "_train_epoch"):
             state.pop(name, None)
-        for name in ("_backprop", "on_epoch", "speaks", "keeper"):
+        for name in ("_backprop", "on_epoch", "decoder", "keeper"):
             state[name] = None
         state["_generators"] = [generator.get_state() for generator in self._generators]
         state.update(curves_to_plain(self))

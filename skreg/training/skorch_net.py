@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import (
@@ -32,7 +34,6 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skreg.losses import Loss
 from skreg.modules import MLP
-from skreg.optim.fista import FISTA
 from skreg.training.checkpoint import fingerprint, network_fingerprint
 from skreg.training.progress import Progress
 
@@ -43,13 +44,29 @@ _MADE_OF = "skreg_made_of"
 # What the outputs depend on beside the parameters; the rest is how these were trained.
 _OF_THE_OUTPUTS = ("activation", "network")
 
-_WITHOUT_BATCHES = "'fista' takes steps on all rows at once, and there are no batches"
-_REFUSED_BY_FISTA: dict[type, str] = {
-    LRScheduler: "'fista' finds its steps by a line search, and has no learning rate",
-    GradientNormClipping: "'fista' finds its steps by a line search, on gradients as they are",
-    ParamMapper: "'fista' goes on from weights that are those of its last step",
-    BatchScoring: _WITHOUT_BATCHES,
+# By what an optimizer says of itself: which callbacks it cannot serve, and why.
+_REFUSED: dict[str, dict[type, str]] = {
+    "line_search": {
+        LRScheduler: "finds its steps by a line search, and has no learning rate",
+        GradientNormClipping: "finds its steps by a line search, on gradients as they are",
+    },
+    "full_batch": {
+        ParamMapper: "goes on from weights that are those of its last step",
+        BatchScoring: "takes steps on all rows at once, and there are no batches",
+    },
 }
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What an estimator makes of a net's outputs and targets: labels, say, and a score."""
+
+    #: Predictions for raw outputs of one member.
+    decode: Callable[[Tensor], np.ndarray]
+    #: Targets as the net has them, as they were in `fit`.
+    decode_target: Callable[[Tensor], np.ndarray]
+    #: Takes targets, predictions and weights or None.
+    score: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
 
 class SkorchSide(NeuralNet):
@@ -64,7 +81,7 @@ class SkorchSide(NeuralNet):
     scorer: Callable[[Tensor], Any] | None
     validates_: bool
     history: Any
-    speaks: tuple[Callable, Callable, Callable] | None
+    decoder: Decoder | None
 
     # ------------------------------------------------------------------ not here
 
@@ -82,9 +99,9 @@ class SkorchSide(NeuralNet):
 
     def score(self, X: Any, y: Any) -> float:
         """Score as the estimator does, for callbacks during training."""
-        if self.speaks is None:
+        if self.decoder is None:
             raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "score"))
-        return self.speaks[2](y, self.predict(X), None)
+        return self.decoder.score(y, self.predict(X), None)
 
     # ------------------------------------------------------------------ callbacks
 
@@ -124,10 +141,14 @@ class SkorchSide(NeuralNet):
                 "the network is made for its rows by the estimator, which tells a module "
                 "their number of features as n_features. Leave the callback out"
             )
-        if isinstance(self.optimizer_, FISTA):
-            for kind, reason in _REFUSED_BY_FISTA.items():
-                if isinstance(callback, kind):
-                    return f"solver={reason}. Use solver='adam' or 'sgd', or leave it out"
+        optimizer = self.optimizer_
+        for trait, refused in _REFUSED.items():
+            for kind, reason in refused.items():
+                if getattr(optimizer, trait) and isinstance(callback, kind):
+                    return (
+                        f"solver={optimizer.name!r} {reason}. Use solver='adam' or 'sgd', or "
+                        f"leave it out"
+                    )
         schedule = self.progress.learning_rate
         if isinstance(callback, LRScheduler) and schedule != "constant":
             return (

@@ -40,12 +40,13 @@ def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | Non
     ):
         return None
     module = net.module_
-    optimizer = net.optimizer if isinstance(net.optimizer, partial) else partial(net.optimizer)
-    own = {k: v for k, v in optimizer.keywords.items() if k not in ("lr", "momentum")}
+    kind: Any = getattr(net.optimizer, "func", net.optimizer)
+    settings = getattr(net.optimizer, "keywords", {})
+    settings = {k: v for k, v in settings.items() if k not in kind.per_member}
     return (
         (module.n_features, module.hidden_layer_sizes, module.n_outputs),
         (module.activation, module.dropout, module.weight.dtype, str(net.device)),
-        (net.criterion, optimizer.func, repr(sorted(own.items()))),
+        (net.criterion, kind, repr(sorted(settings.items()))),
         (net.progress.learning_rate, net.progress.power_t, net.progress.n_iter_no_change),
         (type(penalty), penalty and _apart_from_strengths(penalty), net.penalize_bias),
         (_columns_key(net), net.initial is None),
@@ -154,13 +155,15 @@ def _score_each(scorers: Sequence[Any], raw: Tensor) -> np.ndarray:
 
 
 def _join_optimizers(nets: Sequence[RegularizedNet]) -> Callable[..., torch.optim.Optimizer]:
-    optimizer = nets[0].optimizer
-    if not isinstance(optimizer, partial) or "momentum" not in optimizer.keywords:
-        return optimizer
-    momenta = [net.optimizer.keywords["momentum"] for net in nets]
-    if len(set(momenta)) == 1:
-        return optimizer
-    return partial(optimizer, momentum=nets[0].module_.weight.new_tensor(momenta))
+    optimizer, weight = nets[0].optimizer, nets[0].module_.weight
+    kind: Any = getattr(optimizer, "func", optimizer)
+    settings: dict[str, Tensor] = {}
+    for name in kind.per_member:
+        values = [getattr(net.optimizer, "keywords", {}).get(name) for net in nets]
+        # Learning rates are the business of `progress`.
+        if name != "lr" and len(set(values)) > 1:
+            settings[name] = weight.new_tensor(values)
+    return partial(optimizer, **settings) if settings else optimizer
 
 
 def _join_penalties(nets: Sequence[RegularizedNet]) -> Penalty | None:
