@@ -17,11 +17,11 @@ demo: $(STAMP)
 test: lint
 	$(PYTEST)
 
-# The tests under another Python, in an environment of its own: make test-python PYTHON=python3.13
+# The tests under another Python, in a separate environment: make test-python PYTHON=python3.13
 test-python:
 	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
 
-# The tests with the oldest versions that pyproject.toml declares, in an environment of its own.
+# The tests with the oldest versions that pyproject.toml declares, in a separate environment.
 # OLDEST puts other versions in their place: make test-oldest OLDEST=torch==2.13.0
 OLDEST ?=
 test-oldest:

@@ -1,7 +1,8 @@
-"""One skorch net with our optimizer, trained by two processes and by one; see test_skorch.py.
+"""One skorch net with our optimizer, trained by two processes and by one.
 
-The way is skorch's: ``AccelerateMixin`` and an ``Accelerator`` of Hugging Face accelerate.
-Each process takes the steps of the joint batch, so that the penalty acts on all alike.
+`tests/training/test_skorch_net.py` runs it. The way is skorch's: ``AccelerateMixin`` and an
+``Accelerator`` of Hugging Face accelerate. Each process takes the steps of the joint batch, so
+that the penalty acts on all alike.
 """
 
 import json
