@@ -10,10 +10,8 @@ array([False, False,  True,  True])
 """
 
 from skreg._version import __version__
-from skreg.estimators.mlp_classifier import RegularizedMLPClassifier
-from skreg.estimators.mlp_regressor import RegularizedMLPRegressor
-from skreg.estimators.module_classifier import RegularizedNetClassifier
-from skreg.estimators.module_regressor import RegularizedNetRegressor
+from skreg.estimators.mlp import RegularizedMLPClassifier, RegularizedMLPRegressor
+from skreg.estimators.module import RegularizedNetClassifier, RegularizedNetRegressor
 from skreg.estimators.onnx import to_onnx
 from skreg.model_selection import StackedGridSearchCV, StackedRandomizedSearchCV
 from skreg.path import RegularizationPath, regularization_path

@@ -8,21 +8,22 @@ and the order of the rows all come from a generator of the estimator's own.
 from __future__ import annotations
 
 import copy
-import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from numbers import Integral, Real
+from functools import partial
 from operator import add
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+import torch
+from sklearn.base import is_regressor
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils._tags import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from skreg._version import __version__
 from skreg.estimators.callbacks import CallbackSupportMixin, fit_tasks
 from skreg.estimators.checks import (
     check_finite,
@@ -31,15 +32,14 @@ from skreg.estimators.checks import (
     drop_weightless,
     private_random_state,
     resolve_device,
+    validation_split,
 )
-from skreg.estimators.fitted import FittedNetwork
-from skreg.estimators.hold_out import HoldOutMixin
-from skreg.estimators.resume import RESUME_CONSTRAINTS, FitKeeper
+from skreg.estimators.parameters import NetworkParameters, parametrized
+from skreg.estimators.resume import FitKeeper
 from skreg.estimators.solvers import SOLVERS, Solver
 from skreg.losses import Loss
-from skreg.optim.base import PENALTY_METHODS
-from skreg.penalties import L2, Penalty
-from skreg.penalties.by_name import PENALTIES, make_penalty
+from skreg.penalties import L2
+from skreg.penalties.by_name import make_penalty
 from skreg.training.data import FitJob, Shuffler, TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.progress import Progress
@@ -49,123 +49,64 @@ from skreg.training.skorch_net import Decoder
 _CURVES = ("data_loss_curve_", "penalty_curve_", "loss_curve_")
 
 
-class BaseRegularizedNetwork(
-    HoldOutMixin, FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC
-):
-    """Parameters, fitting and fitted attributes of all estimators, whatever the network."""
+@parametrized
+class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
+    """Fitting of a network, whatever it is and whatever it predicts.
 
-    _parameter_constraints: dict = {
-        "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "penalty_method": [StrOptions(set(PENALTY_METHODS))],
-        "solver": [StrOptions(set(SOLVERS))],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterovs_momentum": ["boolean"],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "penalize_bias": ["boolean"],
-        "device": [str],
-        **RESUME_CONSTRAINTS,
-        "callbacks": [list, None],
-        "verbose": ["verbose"],
-    }
+    Attributes
+    ----------
+    sparsity_ : float
+        Share of the penalized weights that are exactly zero.
 
-    #: Whether this is the pilot of another fit.
-    _is_pilot = False
-    #: Whether several fits of one architecture can be trained as one (see `_stack`).
+    n_iter_ : int
+        Epochs of the last call to `fit`.
+
+    loss_curve_, data_loss_curve_, penalty_curve_ : list of float
+        Objective, data loss and penalty by epoch; the first is the sum of the others. The
+        data loss is the mean over the epoch's batches, the penalty that of the weights the
+        epoch began with.
+
+    loss_, best_loss_ : float
+        Last and smallest entry of `loss_curve_`; `best_loss_` is None under early stopping.
+
+    validation_scores_ : list of float or None
+        Score on the held-out samples by epoch, under early stopping.
+
+    best_validation_score_ : float or None
+        The largest of them.
+
+    t_ : int
+        Samples seen in training, repeats counted.
+
+    net_ : skorch.NeuralNet
+        The trained net, with its module, optimizer and history.
+
+    n_outputs_ : int
+        Raw outputs of the network.
+
+    n_features_in_ : int
+        Features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, where X has names that are all strings.
+
+    Raises
+    ------
+    ValueError
+        If parameters or data are out of range or contradict each other, or if training
+        diverges. A call that fails, in whatever way, leaves the estimator as it was.
+
+    References
+    ----------
+    Parikh & Boyd, "Proximal Algorithms", 2014.
+    """
+
+    #: Whether this fit gives an adaptive penalty its initial weights.
+    _is_initial = False
+    #: Whether several fits of one architecture can be trained as one stack.
     _joinable = False
     #: Whether a row may have more axes than one.
     _allow_nd = False
-
-    _dtype: np.dtype
-    _random_state: np.random.RandomState
-    data_loss_curve_: list[float]
-    penalty_curve_: list[float]
-    loss_curve_: list[float]
-
-    @abstractmethod
-    def __init__(
-        self,
-        *,
-        penalty: Any,
-        alpha: float,
-        l1_ratio: float,
-        penalty_method: str,
-        solver: str,
-        batch_size: int | str,
-        learning_rate: str,
-        learning_rate_init: float,
-        power_t: float,
-        max_iter: int,
-        shuffle: bool,
-        random_state: int | np.random.RandomState | None,
-        tol: float,
-        n_iter_no_change: float,
-        early_stopping: bool,
-        validation_fraction: float,
-        warm_start: bool,
-        momentum: float,
-        nesterovs_momentum: bool,
-        beta_1: float,
-        beta_2: float,
-        epsilon: float,
-        max_fun: int,
-        penalize_bias: bool,
-        device: str,
-        checkpoint: str | os.PathLike | None,
-        checkpoint_interval: float,
-        resume: bool,
-        callbacks: list | None,
-        verbose: bool | int,
-    ) -> None:
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.penalty_method = penalty_method
-        self.solver = solver
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.max_fun = max_fun
-        self.penalize_bias = penalize_bias
-        self.device = device
-        self.checkpoint = checkpoint
-        self.checkpoint_interval = checkpoint_interval
-        self.resume = resume
-        self.callbacks = callbacks
-        self.verbose = verbose
 
     # ------------------------------------------------------------------ of each network
 
@@ -184,12 +125,12 @@ class BaseRegularizedNetwork(
     def _net_class(self) -> Callable[..., RegularizedNet]:
         return RegularizedNet
 
-    def make_pilot(self) -> Any:
-        """Return the unfitted estimator whose weights an adaptive penalty adapts to, if any."""
+    def _initial_estimator(self) -> Any:
+        """The unfitted estimator whose weights an adaptive penalty adapts to, if any."""
         return None
 
-    def _start_elsewhere(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        """Where training does not start from the module's own weights, change them."""
+    def _set_initial_weights(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        """Change the weights that a new module was made with, where training wants others."""
 
     def _drop_empty_inputs(self, module: Any, X: Any) -> None:
         """Zero the weights of columns that are 0 in all rows, where the network has such.
@@ -198,9 +139,10 @@ class BaseRegularizedNetwork(
         have no gradient that leads there, nor has a penalty that is flat for large weights.
         """
 
-    def _begin_anew(self) -> None:
-        """Forget what belongs to a network that was fitted before."""
-        self.data_loss_curve_, self.penalty_curve_, self.loss_curve_ = [], [], []
+    def _forget_previous_fit(self) -> None:
+        self.data_loss_curve_: list[float] = []
+        self.penalty_curve_: list[float] = []
+        self.loss_curve_: list[float] = []
 
     def _pick_inputs(self, X: Any) -> Any:
         """The columns of X that the network takes, as it takes them."""
@@ -242,6 +184,10 @@ class BaseRegularizedNetwork(
     ) -> np.ndarray | None:
         return sample_weight
 
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """Classes whose shares the validation split keeps, if any."""
+        return None
+
     # ------------------------------------------------------------------ fitting
 
     def _fit(
@@ -273,7 +219,7 @@ class BaseRegularizedNetwork(
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
-        # Infinities of both signs are an error there, and no warning of numpy's beside it.
+        # Infinities of both signs are an error there; numpy would warn too.
         with np.errstate(invalid="ignore"):
             X, y = validate_data(
                 self,
@@ -305,11 +251,12 @@ class BaseRegularizedNetwork(
             self._check_same_architecture(self._count_outputs(target))
             X = self._pick_inputs_to_train_on(X)
         else:
-            self._dtype = X.dtype
+            self._dtype: np.dtype = X.dtype
             self.n_outputs_ = self._count_outputs(target)
             module = self._make_module(X)
-            self._start_elsewhere(module, *given)
-            if not incremental and self.penalty_method == "proximal" and self._make_penalty():
+            self._set_initial_weights(module, *given)
+            proximal = self.penalty_method == "proximal" and self._make_penalty()
+            if proximal and not incremental:
                 self._drop_empty_inputs(module, X)
         if resume and incremental:
             self.net_.move_to(device)
@@ -318,7 +265,7 @@ class BaseRegularizedNetwork(
             self.net_.shuffle = self.shuffle
         else:
             previous = self.net_ if resume else None
-            self.net_ = self._make_net(
+            self.net_: RegularizedNet = self._make_net(
                 previous.module_ if previous else module, loss, X.shape[0], device
             )
             if previous:
@@ -326,7 +273,7 @@ class BaseRegularizedNetwork(
                 for name in _CURVES:  # what was read off the last fit stays as it is
                     setattr(self, name, list(getattr(self, name)))
             else:
-                self._begin_anew()
+                self._forget_previous_fit()
 
         train, valid = self._split(X, y, target, sample_weight)
         if keeper is not None:
@@ -433,7 +380,7 @@ class BaseRegularizedNetwork(
         """Publish what came of training that ended this far from optimal."""
         if np.isnan(residual):
             raise ValueError(ENDED_NOT_FINITE)
-        if residual > allowed and not self._is_pilot:
+        if residual > allowed and not self._is_initial:
             self._warn_not_optimal(residual, allowed)
         self._publish()
 
@@ -458,7 +405,38 @@ class BaseRegularizedNetwork(
             ConvergenceWarning,
         )
 
-    # ------------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------------ validation
+
+    def _split(
+        self, X: Any, y: np.ndarray, target: np.ndarray, sample_weight: np.ndarray | None
+    ) -> tuple[TensorData, TensorData | None]:
+        """Rows to train on, and under early stopping those to validate on."""
+        if not self.early_stopping:
+            return TensorData(X, target, sample_weight), None
+        train, valid = validation_split(
+            X.shape[0], self.validation_fraction, self._random_state, self._stratify(y)
+        )
+        weights = None if sample_weight is None else sample_weight[valid]
+        self.net_.scorer = partial(self._score_raw, y[valid], weights)
+        self.net_.batch_size = min(self.net_.batch_size, len(train))
+        return (
+            TensorData(X, target, sample_weight, rows=train),
+            TensorData(X, target, sample_weight, rows=valid),
+        )
+
+    def _score_raw(
+        self, y: np.ndarray, sample_weight: np.ndarray | None, raw: Tensor
+    ) -> np.ndarray:
+        """Validation scores of all members; minus infinity where predictions are not finite."""
+
+        def score(member: Tensor) -> float:
+            if not torch.isfinite(member).all():
+                return -np.inf
+            return self._score_predictions(y, self._decode(member), sample_weight)
+
+        return np.array([score(member) for member in raw])
+
+    # ------------------------------------------------------------------ fitted attributes
 
     def _publish(self) -> None:
         net = self.net_
@@ -491,12 +469,45 @@ class BaseRegularizedNetwork(
         self.penalty_curve_ += penalties
         self.loss_curve_ += map(add, data_losses, penalties)
 
+    @property
+    def sparsity_(self) -> float:
+        """Share of the penalized weights that are exactly zero."""
+        penalized = [to_numpy(weight) for weight in self._fitted_net().penalized_weights()]
+        zeros = sum(int((weight == 0).sum()) for weight in penalized)
+        return zeros / max(1, sum(weight.size for weight in penalized))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in vars(self)
+
+    def _fitted_net(self) -> RegularizedNet:
+        if not self.__sklearn_is_fitted__():
+            # An AttributeError, so that hasattr tells fitted from unfitted.
+            name = type(self).__name__
+            raise AttributeError(f"This {name} is not fitted yet: call fit first.")
+        return self.net_
+
     def __getstate__(self) -> dict[str, Any]:
         # The net has the curves, in fewer bytes.
-        state = super().__getstate__()
-        return {name: [] if name in _CURVES else value for name, value in state.items()}
+        state = super().__getstate__() | {k: [] for k in _CURVES if k in vars(self)}
+        if "_dtype" in state:
+            # By its name: skops does not trust the type of numpy's types.
+            state["_dtype"] = np.dtype(self._dtype).str
+        return state | {"_skreg_version": __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        version = state.pop("_skreg_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"{__version__} of skreg",
+                    original_sklearn_version=f"{version} of skreg",
+                ),
+                stacklevel=2,
+            )
+        if "_dtype" in state:
+            state["_dtype"] = np.dtype(state["_dtype"])
         super().__setstate__(state)
         if "loss_" in state:
             self._publish_curves()
@@ -524,3 +535,7 @@ class BaseRegularizedNetwork(
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

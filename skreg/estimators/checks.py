@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
@@ -113,6 +114,31 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     # Only their ratios matter, and so their sum cannot overflow. A power of two changes no bit.
     _, exponent = np.frexp(weights.max(initial=0.0))
     return np.ldexp(weights, -exponent)
+
+
+def validation_split(
+    n_samples: int,
+    fraction: float,
+    random_state: np.random.RandomState,
+    stratify: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train on, and those that early stopping holds out to validate on."""
+    too_few = (
+        f"validation_fraction={fraction} of {n_samples} samples leaves too few to validate on. "
+        f"Increase it, give more data, or set early_stopping=False."
+    )
+    try:
+        train, valid = train_test_split(
+            np.arange(n_samples),
+            test_size=fraction,
+            random_state=random_state,
+            stratify=stratify,
+        )
+    except ValueError as error:
+        raise ValueError(f"{too_few} ({error})") from error
+    if len(valid) < 2:
+        raise ValueError(too_few)
+    return train, valid
 
 
 def drop_weightless(

@@ -235,7 +235,7 @@ def _fit_pilots(chunk: Sequence[Task]) -> None:
     adaptive: list[tuple[Task, Any]] = []
     for task in chunk:
         try:
-            pilot = task.estimator.make_pilot() if task.exception is None else None
+            pilot = task.estimator._initial_estimator() if task.exception is None else None
         except Exception:
             continue  # fitting the estimator will say what is wrong
         if pilot is None:
@@ -249,7 +249,7 @@ def _fit_pilots(chunk: Sequence[Task]) -> None:
         _fit_chunk(list(pilots.values()), lambda n_members: None)
     for task, key in adaptive:
         if pilots[key].exception is None:
-            task.estimator._pilot = pilots[key].estimator
+            task.estimator._fitted_initial = pilots[key].estimator
 
 
 def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], None]) -> None:

@@ -8,8 +8,8 @@ path of all rows, is the answer: it was trained as those that were scored.
 from __future__ import annotations
 
 from inspect import signature
-from numbers import Integral, Real
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -25,6 +25,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skreg.estimators.checks import densify, private_random_state
 from skreg.estimators.mlp import BaseRegularizedMLP
+from skreg.estimators.parameters import SHARE, SHARE_BETWEEN, parameter, parametrized
 from skreg.path.choice import choose, comparable, finite_everywhere
 from skreg.path.ends import check_zeros
 from skreg.path.folds import (
@@ -37,7 +38,6 @@ from skreg.path.folds import (
     score_folds,
 )
 from skreg.path.networks import PathMLP
-from skreg.path.result import RegularizationPath
 from skreg.path.run import check_alphas, follow, summarize, train_dense
 from skreg.penalties import Penalty
 from skreg.penalties.by_name import DEFAULT_ALPHA, DEFAULT_L1_RATIO, make_penalty
@@ -56,43 +56,138 @@ def _never(estimator: PathCV) -> bool:
     )
 
 
+@parametrized
 class PathCV(BaseRegularizedMLP):
-    """Parameters and fitting of the estimators that choose alpha."""
+    """Parameters and fitting of the estimators that choose alpha.
 
-    _parameter_constraints: dict = {
-        **{
-            name: constraint
-            for name, constraint in BaseRegularizedMLP._parameter_constraints.items()
-            if name not in ("alpha", "penalty_method", "warm_start", "callbacks")
-        },
-        "l1_ratio": [Interval(Real, 0, 1, closed="both"), "array-like"],
-        "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
-        "eps": [Interval(Real, 0, 1, closed="neither")],
-        "cv": ["cv_object"],
-        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "selection": [StrOptions({"min", "1se"})],
-        "n_jobs": [Integral, None],
-        "store_networks": ["boolean"],
-    }
+    Parameters
+    ----------
+    penalty : str or Penalty, default="group_mcp"
+        What is put on the weights: "l1", "elasticnet", "group_lasso", "sparse_group_lasso",
+        "mcp", "scad", "group_mcp" or "group_scad", or an object of :mod:`skreg.penalties`
+        without an `alpha`. It has to give exact zeros, or `alphas` has to be an array. With
+        hidden layers, a penalty that is not convex and whose `l2_ratio` is None is combined
+        with L2 of strength 4 · alpha: alone it does not shrink what it keeps, and scores on
+        noisy rows would say little.
+
+    l1_ratio : float or array-like of float, default=0.5
+        Share of L1, for the penalties that have one. Of a list the best is chosen.
+
+    alphas : int or array-like of shape (n_alphas,), default=100
+        About how many alphas the path of all rows visits, where it decides by itself as
+        :func:`skreg.regularization_path` does, with shorter stays; or the alphas to try.
+
+    eps : float, default=1e-3
+        Where a path begins, as a share of the alpha that leaves nothing; with hidden layers
+        later, if no feature goes before. Not used with an array of alphas.
+
+    cv : int, cross-validation generator or iterable, default=None
+        None is 5 folds (stratified for a classifier).
+
+    scoring : str or callable, default=None
+        Larger is better. None is the estimator's `score`. Where it raises, the score is NaN,
+        with a warning. Alphas at which the score of a fold is not finite are not chosen, with
+        a warning that names them.
+
+    selection : {"min", "1se"}, default="min"
+        - "min": the alpha of the best mean score.
+        - "1se": the largest alpha, at the same l1_ratio, whose mean score is at most one
+          standard error of the best below it: fewer features for about the same score.
+
+    n_jobs : int or None, default=None
+        Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
+        small networks stay on one, which is faster. The result is the same, to rounding.
+
+    store_networks : bool, default=False
+        Whether `path_` keeps the network at each alpha, for its `estimator_at`: as many
+        networks as alphas, in memory and in a pickle.
+
+    max_iter : int, default=200
+        Most epochs (of "fista", iterations) of the dense start of each path.
+
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement that are put up with in the dense start of each path.
+
+    early_stopping : bool, default=False
+        In the dense start of each path, hold out `validation_fraction` of the samples, stop
+        by their score, and end with the weights that scored best.
+
+    random_state : int, RandomState instance or None, default=None
+        Source of the initial weights, which all folds share, the validation split, the order
+        of the samples and dropout. None draws fresh entropy.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The strength that was chosen.
+
+    l1_ratio_ : float
+        The l1_ratio that was chosen.
+
+    l1_ratios_ : ndarray of shape (n_l1_ratios,)
+        Those it was chosen from.
+
+    alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
+        Ascending; of two axes if `l1_ratio` is a list.
+
+    score_path_ : ndarray of shape (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds)
+        Scores on the rows that each fold left out.
+
+    eligible_ : ndarray of bool of the shape of `alphas_`
+        What may be chosen: where the scores of all folds are finite. With hidden layers
+        features may go one after the other at nearly the same alpha; where the network of all
+        rows has lost a quarter more or less of them than those of the folds, their scores are
+        not its own.
+
+    best_score_ : float
+        The mean score of the choice.
+
+    path_ : RegularizationPath
+        Of all rows, at the l1_ratio that was chosen. Its `estimator_at` wants
+        `store_networks`.
+
+    loss_curve_, data_loss_curve_, penalty_curve_ : list of float
+        Objective, data loss and penalty at each alpha of the path; the first is the sum of
+        the others.
+
+    Raises
+    ------
+    ValueError
+        If parameters or data are out of range or contradict each other, if `alphas` is a
+        number and the penalty gives no exact zeros, if `cv` gives no folds or one without
+        rows, if no alpha has finite scores, or if training diverges.
+    KeyboardInterrupt
+        If that ends the training. The estimator is as it was before.
+
+    References
+    ----------
+    Hastie, Tibshirani & Friedman, "The Elements of Statistical Learning", 2009, section 7.10
+    (the one-standard-error rule).
+    """
+
+    penalty: Any = parameter(
+        *BaseRegularizedMLP._parameter_constraints["penalty"], default="group_mcp"
+    )
+    l1_ratio: Any = parameter(SHARE, "array-like", default=DEFAULT_L1_RATIO)
+    alphas: Any = parameter(
+        Interval(Integral, 2, None, closed="left"), "array-like", default=100
+    )
+    eps: float = parameter(SHARE_BETWEEN, default=1e-3)
+    cv: Any = parameter("cv_object", default=None)
+    scoring: Any = parameter(StrOptions(set(get_scorer_names())), callable, None, default=None)
+    selection: str = parameter(StrOptions({"min", "1se"}), default="min")
+    n_jobs: int | None = parameter(Integral, None, default=None)
+    store_networks: bool = parameter("boolean", default=False)
 
     # What estimators of one alpha let one choose, and a path does not.
-    penalty_method = "proximal"
-    warm_start = False
-    callbacks = None
-
-    alphas: Any
-    eps: float
-    cv: Any
-    scoring: Any
-    selection: str
-    n_jobs: int | None
-    store_networks: bool
-    path_: RegularizationPath
-
+    _fixed = (
+        *("alpha", "penalty_method", "warm_start"),
+        *("checkpoint", "checkpoint_interval", "resume", "callbacks"),
+    )
     #: The estimator of one alpha.
-    _of_one_alpha: type[BaseRegularizedMLP]
+    _of_one_alpha: ClassVar[type[BaseRegularizedMLP]]
 
-    @property
+    @property  # type: ignore[misc]
     def alpha(self) -> float:  # type: ignore[override]
         """The alpha that was chosen, which estimators of one alpha have as a parameter."""
         return vars(self).get("alpha_", DEFAULT_ALPHA)

@@ -12,11 +12,11 @@ from sklearn.base import clone
 
 from skreg.estimators.checks import name_of_alpha
 from skreg.estimators.mlp import BaseRegularizedMLP
-from skreg.estimators.module import BaseRegularizedNet
+from skreg.estimators.module import BaseRegularizedModule
 from skreg.path.networks import PathPoint, place
 from skreg.penalties.by_name import PENALTIES
 
-Estimator = BaseRegularizedMLP | BaseRegularizedNet
+Estimator = BaseRegularizedMLP | BaseRegularizedModule
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from sklearn.utils.validation import validate_data
 from skreg.estimators.base import FitJob
 from skreg.estimators.checks import check_takes_alpha, densify, name_of_alpha
 from skreg.estimators.mlp import BaseRegularizedMLP
-from skreg.estimators.module import BaseRegularizedNet
+from skreg.estimators.module import BaseRegularizedModule
 from skreg.modules.penalized import follows_alpha
 from skreg.path.ends import alpha_max_of_linear, check_zeros, sweep_to_nothing
 from skreg.path.follow import PathFollower, choose_alphas, follow_alphas
@@ -50,7 +50,7 @@ _LATE = 4.0
 
 @validate_params(
     {
-        "estimator": [BaseRegularizedMLP, BaseRegularizedNet],
+        "estimator": [BaseRegularizedMLP, BaseRegularizedModule],
         "alphas": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "eps": [Interval(Real, 0, 1, closed="neither")],
         "refit": ["boolean"],

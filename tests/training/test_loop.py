@@ -21,7 +21,7 @@ from skreg import (
     RegularizedNetRegressor,
     StackedGridSearchCV,
 )
-from skreg.estimators.module import BaseRegularizedNet
+from skreg.estimators.module import BaseRegularizedModule
 from skreg.losses import REGRESSION_LOSSES, Huber, Quantile
 from skreg.penalties import L1
 from skreg.training.checkpoint import fingerprint
@@ -766,7 +766,7 @@ def linear_module(n_features, n_outputs):
 
 def make(estimator, **settings):
     settings = {"learning_rate_init": 0.02, "batch_size": 40, "max_iter": 3, **settings}
-    network = linear_module if issubclass(estimator, BaseRegularizedNet) else (8,)
+    network = linear_module if issubclass(estimator, BaseRegularizedModule) else (8,)
     return estimator(network, random_state=np.random.RandomState(0), **settings)
 
 

@@ -6,7 +6,7 @@ and a test counts that none is forgotten.
 
 import pickle
 import re
-from inspect import signature
+from inspect import getdoc, signature
 from zlib import crc32
 
 import matplotlib
@@ -286,8 +286,8 @@ def test_every_parameter_is_constrained_documented_and_keyword_only_after_two(ki
     assert set(estimator._parameter_constraints) == set(parameters)
     positional = [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == ["hidden_layer_sizes", "activation"]
-    section = estimator.__doc__.split("Parameters\n")[1].split("Attributes\n")[0]
-    documented = re.findall(r"^    ([a-z_0-9, ]+) : ", section, flags=re.MULTILINE)
+    section = getdoc(estimator).split("Parameters\n")[1].split("Attributes\n")[0]
+    documented = re.findall(r"^([a-z_0-9, ]+) : ", section, flags=re.MULTILINE)
     assert {n for names in documented for n in names.split(", ")} == set(parameters)
 
 

@@ -133,7 +133,7 @@ def test_a_file_of_another_version_warns_as_scikit_learn_does(
 ):
     model = fitted(estimator, y, settings)
     path = tmp_path / "model"
-    monkeypatch.setattr("skreg.estimators.persistence.__version__", "0.0.7")
+    monkeypatch.setattr("skreg.estimators.base.__version__", "0.0.7")
     dump(model, path)
     monkeypatch.undo()
     with pytest.warns(InconsistentVersionWarning, match=r"0\.0\.7.*0\.1\.0") as caught:

@@ -1,4 +1,4 @@
-"""Adaptive penalties: strengths from a pilot fit, alone, in stacks and on the way."""
+"""Adaptive penalties: strengths from an initial fit, alone, in stacks and in later fits."""
 
 import copy
 import pickle
@@ -32,14 +32,14 @@ EXACT = {"solver": "fista", "tol": 1e-9, "max_iter": 5000, "random_state": 0}
 SMALL = {"learning_rate_init": 0.02, "max_iter": 40, "random_state": 0, "tol": 0.0}
 
 
-def pilot_coefficients(targets):
-    # The estimator's pilot: L2 at the default strength.
+def initial_coefficients(targets):
+    # The initial fit: L2 at the default strength.
     return Ridge(len(X) * 1e-4, tol=1e-12).fit(X, targets).coef_
 
 
 def test_without_a_hidden_layer_it_is_the_adaptive_lasso():
-    # By hand: the lasso on columns that are scaled by the pilot's coefficients.
-    scale = np.abs(pilot_coefficients(y))
+    # By hand: the lasso on columns that are scaled by the initial coefficients.
+    scale = np.abs(initial_coefficients(y))
     theirs = Lasso(0.02, tol=1e-14, max_iter=100_000).fit(X * scale, y).coef_ * scale
     ours = RegularizedMLPRegressor((), penalty=KINDS["l1"], **EXACT).fit(X, y).coefs_[0][:, 0]
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -49,7 +49,7 @@ def test_without_a_hidden_layer_it_is_the_adaptive_lasso():
 
 
 def test_without_a_hidden_layer_it_is_the_adaptive_group_lasso():
-    norms = np.linalg.norm(pilot_coefficients(Y), axis=0)
+    norms = np.linalg.norm(initial_coefficients(Y), axis=0)
     theirs = MultiTaskLasso(0.1 * 2**0.5, tol=1e-14, max_iter=100_000).fit(X * norms, Y)
     ours = RegularizedMLPRegressor((), penalty=GroupLasso(0.1, adaptive=True), **EXACT)
     coef = ours.fit(X, Y).coefs_[0].T
@@ -58,39 +58,39 @@ def test_without_a_hidden_layer_it_is_the_adaptive_group_lasso():
 
 
 @every_kind
-def test_what_the_pilot_found_large_is_shrunk_less(penalty):
+def test_what_the_initial_fit_found_large_is_shrunk_less(penalty):
     settings = {"hidden_layer_sizes": (6,), **SMALL, "max_iter": 300}
     adaptive = RegularizedMLPRegressor(penalty=penalty, **settings).fit(X, Y)
     plain = clone(penalty).set_params(adaptive=False)
     plain = RegularizedMLPRegressor(penalty=plain, **settings).fit(X, Y)
     assert not np.allclose(adaptive.coefs_[0], plain.coefs_[0])
-    pilot = RegularizedMLPRegressor(penalty="l2", **settings).fit(X, Y)
+    initial = RegularizedMLPRegressor(penalty="l2", **settings).fit(X, Y)
     strengths = adaptive.net_.optimizer_.param_groups[0]["penalty"]._factors
     sizes = (
-        torch.from_numpy(np.concatenate([np.linalg.norm(w, axis=1) for w in pilot.coefs_]))
+        torch.from_numpy(np.concatenate([np.linalg.norm(w, axis=1) for w in initial.coefs_]))
         if isinstance(penalty, GroupLasso)
-        else pilot.net_.module_.weight.detach()[0].abs()
+        else initial.net_.module_.weight.detach()[0].abs()
     )
     torch.testing.assert_close(strengths[0] * sizes, torch.ones_like(sizes))
 
 
 @every_kind
-def test_the_fit_goes_on_from_the_pilot(penalty):
+def test_the_fit_goes_on_from_the_initial_fit(penalty):
     model = RegularizedMLPRegressor((6,), penalty=penalty, **SMALL).fit(X, y)
-    pilot = RegularizedMLPRegressor((6,), penalty="l2", **SMALL).fit(X, y)
-    assert model.data_loss_curve_[0] < 0.5 * pilot.data_loss_curve_[0]
+    initial = RegularizedMLPRegressor((6,), penalty="l2", **SMALL).fit(X, y)
+    assert model.data_loss_curve_[0] < 0.5 * initial.data_loss_curve_[0]
     assert len(model.loss_curve_) == model.n_iter_ == 40
     again = clone(model).fit(X, y)
     np.testing.assert_array_equal(model.coefs_[0], again.coefs_[0])
 
 
 @every_kind
-def test_zeros_of_the_pilot_stay_and_nothing_is_nan(penalty):
+def test_initial_zeros_stay_and_nothing_is_nan(penalty):
     constant = np.c_[X, np.zeros(len(X))]
     model = RegularizedMLPRegressor((6,), penalty=penalty, **SMALL).fit(constant, y)
     assert np.isfinite(model.loss_curve_).all()
     assert np.isfinite(model.coefs_[0]).all()
-    # A pilot that is zero all over.
+    # An initial fit that is zero all over.
     bound = penalty.bind(Layout([(2, 2)], initial=torch.zeros(1, 4)))
     weight = torch.tensor([[1.0, 2.0, 0.0, 3.0]])
     assert torch.isfinite(bound.prox(weight, 0.1)).all()
@@ -98,7 +98,7 @@ def test_zeros_of_the_pilot_stay_and_nothing_is_nan(penalty):
 
 
 @every_kind
-def test_a_stack_is_each_member_alone_and_shares_pilots(penalty, monkeypatch):
+def test_a_stack_is_each_member_alone_and_shares_initial_fits(penalty, monkeypatch):
     estimators = [
         RegularizedMLPRegressor(
             (6,),
@@ -109,11 +109,11 @@ def test_a_stack_is_each_member_alone_and_shares_pilots(penalty, monkeypatch):
         for alpha in (0.005, 0.02, 0.1)
         for seed in (0, 1)
     ]
-    fitted_pilots = []
+    initial_fits = []
     make = RegularizedMLPRegressor._train
 
     def counted(self, job, **settings):
-        fitted_pilots.append(self)
+        initial_fits.append(self)
         return make(self, job, **settings)
 
     table, target = X.copy(), y.copy()
@@ -125,8 +125,8 @@ def test_a_stack_is_each_member_alone_and_shares_pilots(penalty, monkeypatch):
         alone = estimator.fit(X, y)
         np.testing.assert_allclose(task.estimator.coefs_[0], alone.coefs_[0], atol=1e-6)
         np.testing.assert_array_equal(task.estimator.coefs_[0] == 0, alone.coefs_[0] == 0)
-    # Alone each fits a pilot of its own.
-    assert len(fitted_pilots) == 12
+    # Alone each has an initial fit.
+    assert len(initial_fits) == 12
 
 
 def test_a_search_over_alpha_and_adaptive():
@@ -164,7 +164,7 @@ def test_copies_warm_starts_and_partial_fit_keep_the_strengths(penalty):
     assert small.net_.module_.weight.numel() < model.net_.module_.weight.numel()
 
 
-def test_a_fitted_network_is_a_pilot_to_what_goes_on_from_it():
+def test_training_that_goes_on_adapts_to_the_fitted_weights():
     model = RegularizedMLPRegressor((6,), penalty="l2", warm_start=True, **SMALL).fit(X, y)
     size = np.abs(model.coefs_[0])
     model.set_params(penalty=L1(0.02, adaptive=True)).fit(X, y)
@@ -181,18 +181,18 @@ def test_the_penalized_biases_adapt_too():
 
 
 @every_kind
-def test_errors_say_what_a_pilot_needs(penalty):
+def test_errors_say_what_an_initial_fit_needs(penalty):
     kind = type(penalty).__name__
     with pytest.raises(ValueError, match=rf"{kind}\(adaptive=True\) takes.*an estimator does"):
         penalty.prox(torch.ones(1, 2, 2), 0.1)
     own = type(penalty)(adaptive=True)
-    with pytest.raises(ValueError, match=r"pilot fit on all data.*Call fit first") as raised:
+    with pytest.raises(ValueError, match=r"initial fit on all data.*Call fit first") as raised:
         RegularizedMLPRegressor((6,), penalty=own, **SMALL).partial_fit(X, y)
     # As it was given: the alpha is the estimator's.
     assert str(raised.value).startswith(f"{own!r} takes")
 
 
-def test_an_interrupt_of_the_pilot_is_no_pilot(monkeypatch):
+def test_an_interrupt_of_the_initial_fit_leaves_nothing_fitted(monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
 

@@ -1,12 +1,13 @@
-"""What makes an estimator a classifier: labels, log-losses, class weights, probabilities."""
+"""What an estimator predicts: numbers or labels, with the loss, encoding and score of each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.metrics import accuracy_score
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils._tags import Tags
@@ -19,46 +20,156 @@ from sklearn.utils.multiclass import (
 from torch import Tensor
 
 from skreg.estimators.base import BaseRegularizedNetwork
-from skreg.estimators.checks import densify
+from skreg.estimators.checks import cast_target, densify
+from skreg.estimators.parameters import parameter, parametrized
 from skreg.estimators.rollback import all_or_nothing
 from skreg.estimators.solvers import takes_batches
-from skreg.losses import Logistic, Loss, Multinomial
+from skreg.losses import (
+    REGRESSION_LOSSES,
+    Logistic,
+    Loss,
+    Multinomial,
+    make_regression_loss,
+)
 
 
-def _sorted_labels(y: np.ndarray) -> np.ndarray:
-    try:
-        return np.unique(y)
-    except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in y.tolist()})
-        raise TypeError(
-            f"y mixes labels of types that have no order, {', '.join(kinds)}. Make them all "
-            f"texts or all numbers."
-        ) from error
+@parametrized
+class Regression(RegressorMixin, BaseRegularizedNetwork):
+    """Regression by a network, whatever the network.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "absolute_error", "huber", "poisson", "quantile"} or callable, \
+            default="squared_error"
+        Loss per sample. :class:`skreg.losses.Huber` and :class:`skreg.losses.Quantile` take
+        their parameter as objects, as in ``loss=Quantile(0.9)``. "poisson" predicts exp(f).
+        A callable ``loss(y_pred, y_true)`` takes tensors of shape (n_samples, n_outputs)
+        and returns one value per sample.
+
+    Attributes
+    ----------
+    out_activation_ : str
+        Link of the output: "identity", or "exp" for Poisson.
+    """
+
+    loss: str | Loss | Callable[[Tensor, Tensor], Tensor] = parameter(
+        StrOptions(set(REGRESSION_LOSSES)), callable, default="squared_error"
+    )
+
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are kept, and are the precision of the network; other types
+            become float64. Sparse rows are made dense a batch at a time.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets. `predict` gives back this shape.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. Only their ratios matter; weight 0 is the same as leaving out.
+
+        Returns
+        -------
+        self : object
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+    @available_if(takes_batches)
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on these samples, going on from where training stands.
+
+        Between two calls `penalty`, `alpha`, `l1_ratio`, `batch_size`, `shuffle` and `device`
+        may change; the other parameters count as they were in the first call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Relative to the other samples of the same call.
+
+        Returns
+        -------
+        self : object
+        """
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of the shape that `y` had in `fit`
+        """
+        return self._decode(self._raw_predict(X))
+
+    def _make_loss(self) -> Loss:
+        return make_regression_loss(self.loss)
+
+    def _encode_target(self, y: np.ndarray, dtype: np.dtype, *, resume: bool) -> np.ndarray:
+        if not resume:
+            self._y_ndim = y.ndim
+        return cast_target(y, dtype)
+
+    def _count_outputs(self, target: np.ndarray) -> int:
+        return target.shape[1]
+
+    def _decode(self, raw: Tensor) -> np.ndarray:
+        predictions = self.net_.criterion_.predict(raw).cpu().numpy()
+        return predictions[:, 0] if self._y_ndim == 1 else predictions
+
+    def _decode_target(self, target: Tensor) -> np.ndarray:
+        y = target.cpu().numpy()
+        return y[:, 0] if self._y_ndim == 1 else y
+
+    def _score_predictions(
+        self, y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        return r2_score(y, predictions, sample_weight=sample_weight)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
-def _presence(y: np.ndarray) -> np.ndarray:
-    """Which labels are there, by indicators that are 0 and one positive number."""
-    values = np.unique(y)
-    if (values < 0).any() or np.count_nonzero(values) > 1:
-        raise ValueError(
-            f"y is multilabel with the values {values.tolist()}, which do not say what labels "
-            f"are there: 0 is for one that is not, and 1, or another positive number, for one "
-            f"that is. Give (y == value).astype(int), with the value that stands for one."
-        )
-    return y != 0
+@parametrized
+class Classification(ClassifierMixin, BaseRegularizedNetwork):
+    """Classification by a network, whatever the network.
 
+    Parameters
+    ----------
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with `sample_weight`: by label; inversely
+        proportional to their frequency; or, for multilabel targets, one dict per label.
+        A dict that names all classes in y may name more: y may be a fold that lacks some.
 
-class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
-    """Classification by a network, whatever the network."""
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; for multilabel targets the indices of the labels.
 
-    _parameter_constraints: dict = {
-        "class_weight": [StrOptions({"balanced"}), dict, list, None],
-    }
+    out_activation_ : str
+        Link of the output: "logistic" or "softmax".
+    """
 
-    class_weight: dict | list | str | None
-    classes_: np.ndarray
+    class_weight: dict | list | str | None = parameter(
+        StrOptions({"balanced"}), dict, list, None, default=None
+    )
+
     #: All classes there will ever be, where that is known beforehand.
-    _declared_classes: np.ndarray | None = None
+    _declared_classes = None
 
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=True)
@@ -207,7 +318,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
         elif multilabel != self._multilabel:
             raise ValueError(
                 "y changed between multilabel and single labels since the first fit. Give it "
-                "as there, or set warm_start=False and call fit to start anew."
+                "as there, or set warm_start=False and call fit to start from scratch."
             )
         if multilabel:
             return _presence(y).astype(dtype)
@@ -216,7 +327,7 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
             raise ValueError(
                 f"y has classes {unknown} that are not in classes_={self.classes_}. Leave "
                 f"their rows out; or name all classes in the first call of partial_fit, or set "
-                f"warm_start=False and call fit to start anew."
+                f"warm_start=False and call fit to start from scratch."
             )
         codes = np.searchsorted(self.classes_, y).reshape(-1, 1)
         return codes if len(self.classes_) > 2 else codes.astype(dtype)
@@ -284,3 +395,26 @@ class ClassificationMixin(ClassifierMixin, BaseRegularizedNetwork):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _sorted_labels(y: np.ndarray) -> np.ndarray:
+    try:
+        return np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y.tolist()})
+        raise TypeError(
+            f"y mixes labels of types that have no order, {', '.join(kinds)}. Make them all "
+            f"texts or all numbers."
+        ) from error
+
+
+def _presence(y: np.ndarray) -> np.ndarray:
+    """Which labels are there, by indicators that are 0 and one positive number."""
+    values = np.unique(y)
+    if (values < 0).any() or np.count_nonzero(values) > 1:
+        raise ValueError(
+            f"y is multilabel with the values {values.tolist()}, which do not say what labels "
+            f"are there: 0 is for one that is not, and 1, or another positive number, for one "
+            f"that is. Give (y == value).astype(int), with the value that stands for one."
+        )
+    return y != 0
