@@ -292,7 +292,7 @@ class CallableLoss(Loss):
     function : callable
         Takes two tensors of shape (n_samples, n_outputs) and returns one value per sample,
         of shape (n_samples,), or one per sample and output, which are summed. It must be
-        differentiable by autograd. Torch's own losses do with ``reduction="none"``.
+        differentiable by autograd. Losses of torch do with ``reduction="none"``.
 
     Examples
     --------

@@ -196,7 +196,7 @@ class RegularizationPathDisplay:
         marks = [self._mark(panel) for panel in axes]
         axes[-1].set_xlabel("λ (alpha)")
         if marks[0]:
-            # The marks alone: what a panel's curves are has its own legend or label.
+            # The marks alone: a panel's curves have another legend or a label.
             axes[0].legend(handles=marks[0])
         self.ax_, self.figure_ = axes, axes[0].figure
         return self

@@ -3,7 +3,7 @@
 Minimizing a loss under the limit Ω(w) ≤ t means growing the loss's contours from its minimum
 until they touch the region. The diamond of L1 is touched at a corner, where a weight is zero;
 the circle of L2 at some point between. Nothing is drawn by hand: the boundary is found from
-the penalty's own `value`, and the point of contact by minimizing the loss along it.
+the penalty's `value`, and the point of contact by minimizing the loss along it.
 """
 
 from __future__ import annotations

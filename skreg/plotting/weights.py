@@ -82,7 +82,7 @@ class WeightDistributionDisplay:
         per_layer : bool, default=True
             Whether each layer has its row. False pools all weights of an estimator.
         log : bool, default=True
-            Count on a logarithmic axis, so that a few large weights show beside many zeros.
+            Count on a logarithmic axis, so that a few large weights show next to many zeros.
         """
         rows = [[layer.ravel() for layer in layers] for layers in self._checked()]
         if bins < 1:
