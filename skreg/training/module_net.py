@@ -1,8 +1,7 @@
-"""The skorch net of anybody's torch module: gradients by autograd, penalties by name.
+"""The skorch net of a user's torch module: gradients by autograd, penalties by name.
 
-What a stack of MLPs does by hand (:mod:`skreg.modules.backprop`) is autograd's business here.
-The optimizers move the module's own parameters, each in a group of its own with its penalty,
-so that they go on wherever the module is pickled or moved to. Where an axis of members is
+The optimizers move the parameters of the module, each in a group with its penalty, so that
+training goes on wherever the module is pickled or moved to. Where an axis of members is
 needed, it is a view.
 """
 
@@ -44,17 +43,8 @@ def as_stack(parameter: Tensor) -> Tensor:
 class AutogradPasses:
     """Outputs and gradients by autograd, for the passes over all rows.
 
-    Parameters
-    ----------
-    module : SingleNetwork
-    loss : Loss
-    parameters : sequence of Tensor
-        What to differentiate by, in the order of `gradients`.
-
-    Attributes
-    ----------
-    gradients : list of Tensor of shape (1, ...)
-        Of the weighted mean loss of the batch that was given last.
+    `gradients` are those of the weighted mean loss of the last batch by each of `parameters`,
+    with an axis of members.
     """
 
     def __init__(self, module: SingleNetwork, loss: Loss, parameters: Sequence[Tensor]) -> None:
@@ -84,13 +74,8 @@ class AutogradPasses:
 class ModuleNet(RegularizedNet):
     """A :class:`~skreg.training.net.RegularizedNet` whose module is a :class:`SingleNetwork`.
 
-    Parameters
-    ----------
-    penalized : str, list of str, callable or None
-        See :func:`~skreg.modules.penalized.assign_penalties`.
-    penalty : Penalty, dict of Penalty by name pattern, or None
-    *args, **kwargs
-        As in ``RegularizedNet``.
+    Its `penalty` may be a dict by name pattern; for `penalized` see
+    :func:`~skreg.modules.penalized.assign_penalties`.
     """
 
     module_: Any

@@ -29,7 +29,6 @@ from skreg import (
     regularization_path,
 )
 from skreg.losses import Quantile
-from skreg.modules.adapter import SingleNetwork
 from skreg.modules.penalized import assign_penalties, make_penalties
 from skreg.penalties import L1, L2, ElasticNet
 from skreg.training.checkpoint import Checkpoint
@@ -83,52 +82,6 @@ def test_a_linear_module_is_the_mlp_classifier_too(y):
     theirs = RegularizedMLPClassifier((), **settings).fit(X, y)
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-5)
     assert_array_equal(ours.predict(X), theirs.predict(X))
-
-
-def _started_like(mlp):
-    """A torch module with the weights that an MLP estimator starts from."""
-    sizes = [6, *np.atleast_1d(mlp.hidden_layer_sizes).astype(int), 1]
-    start = clone(mlp).set_params(learning_rate_init=1e-300, max_iter=1, penalty=None)
-    start.fit(X, Y)
-    layers = []
-    for coef, intercept, fan_in, fan_out in zip(
-        start.coefs_, start.intercepts_, sizes, sizes[1:], strict=False
-    ):
-        layer = nn.Linear(fan_in, fan_out, dtype=torch.float64)
-        layer.weight.data = torch.from_numpy(coef.T.copy())
-        layer.bias.data = torch.from_numpy(intercept.copy())
-        layers += [layer, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"penalty": "l1", "alpha": 0.01},
-        {"penalty": ElasticNet(0.01, 0.5), "solver": "sgd"},
-        {"penalty": "l2", "alpha": 0.01, "penalty_method": "decoupled"},
-        {"penalty": "l1", "alpha": 0.01, "penalty_method": "subgradient"},
-        {"penalty": "l1", "alpha": 0.01, "penalize_bias": True, "learning_rate": "invscaling"},
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("weights", [None, np.arange(120.0)], ids=["even", "weighted"])
-def test_the_same_network_takes_the_same_steps_as_the_mlp_by_hand(settings, weights):
-    common = {
-        "learning_rate_init": 0.01,
-        "batch_size": 50,
-        "max_iter": 15,
-        "shuffle": False,
-        "random_state": 0,
-        **settings,
-    }
-    mlp = RegularizedMLPRegressor((7,), **common)
-    net = RegularizedNetRegressor(_started_like(mlp), **common).fit(X, Y, weights)
-    mlp.fit(X, Y, weights)
-    assert_allclose(net.loss_curve_, mlp.loss_curve_, rtol=1e-9)
-    assert_allclose(net.penalty_curve_, mlp.penalty_curve_, rtol=1e-9)
-    assert_allclose(net.predict(X), mlp.predict(X), rtol=1e-7)
-    assert net.sparsity_ == mlp.sparsity_
 
 
 # ------------------------------------------------------------ three real networks
@@ -333,19 +286,6 @@ def test_what_a_penalty_needs_of_an_mlp_is_refused():
     one_axis_more = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 1, 3), nn.Flatten())
     with pytest.raises(ValueError, match=r"^GroupLasso does .* groups of '1.weight', a w"):
         regressor(one_axis_more, penalty="group_lasso").fit(X, Y)
-
-
-def test_frozen_parameters_are_neither_trained_nor_penalized():
-    module = Perceptron(6, 1)
-    module.hidden.requires_grad_(False)
-    before = module.hidden.weight.clone()
-    for solver in ("adam", "fista"):
-        model = regressor(module, penalty="l1", alpha=0.1, solver=solver, max_iter=30)
-        model.fit(X, Y)
-        assert torch.equal(model.module_.hidden.weight.float(), before)
-        assert model.penalized_parameters_ == ["out.weight"]
-    with pytest.raises(ValueError, match="Perceptron has no parameters to train"):
-        regressor(module.requires_grad_(False)).fit(X, Y)
 
 
 # ------------------------------------------------------------ class, instance, function
@@ -609,13 +549,6 @@ def test_weight_zero_is_leaving_out_and_doubling_changes_nothing():
 def test_class_weight_moves_the_predictions():
     many = classifier(class_weight={"yes": 50.0}).fit(X, LABELS)
     assert (many.predict(X) == "yes").sum() > (LABELS == "yes").sum()
-
-
-def test_a_single_network_is_a_stack_of_one_with_the_same_names():
-    stack = SingleNetwork(nn.Linear(3, 2), 2)
-    assert stack(torch.zeros(4, 3)).shape == (1, 4, 2)
-    assert stack.n_members == 1
-    assert stack.widest == 2
 
 
 def test_cross_validation_over_rows_of_images():
