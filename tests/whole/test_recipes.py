@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import skreg
@@ -120,4 +121,45 @@ def check_activation():
 
 
 def check_solver():
-    """A solver of a few lines."""
+    """Proximal gradient descent: the lasso's answer, alone, in a stack and along a path."""
+    from sklearn.linear_model import Lasso
+    from skorch.callbacks import BatchScoring
+
+    from skreg import RegularizedMLPRegressor, StackedGridSearchCV, regularization_path
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 5))
+    y = X @ [3.0, -2.0, 0.0, 0.0, 0.1] + 0.1 * rng.normal(size=60)
+    settings = {"solver": "descent", "penalty": "l1", "learning_rate_init": 0.5, "tol": 1e-8}
+    model = RegularizedMLPRegressor((), alpha=0.1, max_iter=500, random_state=0, **settings)
+    linear = Lasso(0.1, tol=1e-12)
+    coef = linear.fit(X, y).coef_
+    model.fit(X, y)
+    assert model.n_iter_ < 500
+    np.testing.assert_allclose(model.coefs_[0][:, 0], coef, rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(model.coefs_[0][:, 0] == 0, coef == 0)
+
+    grid = {"alpha": [0.03, 0.1], "learning_rate_init": [0.3, 0.6]}
+    halves = [(slice(30, 60), slice(0, 30)), (slice(0, 30), slice(30, 60))]
+    search = StackedGridSearchCV(model, grid, cv=2).fit(X, y)
+    for parameters, score in zip(
+        search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+    ):
+        linear.set_params(alpha=parameters["alpha"])
+        scores = [linear.fit(X[a], y[a]).score(X[b], y[b]) for a, b in halves]
+        np.testing.assert_allclose(score, np.mean(scores), rtol=1e-6)
+    path = regularization_path(model, X, y, alphas=[0.1, 0.5])
+    for alpha, selected in zip(path.alphas, path.selected, strict=True):
+        coef = linear.set_params(alpha=alpha).fit(X, y).coef_
+        np.testing.assert_array_equal(selected, coef != 0)
+
+    assert not hasattr(model, "partial_fit")
+    for parameters, named in (
+        ({"loss": "absolute_error"}, "smooth"),
+        ({"hidden_layer_sizes": (2,), "dropout": 0.5}, "dropout=0.5"),
+        ({"penalty_method": "subgradient"}, "penalty_method='subgradient'"),
+        ({"callbacks": [BatchScoring(None)]}, "there are no batches"),
+    ):
+        refused = clone(model).set_params(**parameters)
+        with pytest.raises(ValueError, match=f"solver='descent'.*{named}"):
+            refused.fit(X, y)
