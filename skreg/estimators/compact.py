@@ -45,13 +45,13 @@ class CompactMixin:
         - `coefs_` and `intercepts_`: the rows of ``coefs_[0]`` belong to the features in
           ``np.flatnonzero(selected_features_)``, and layers that reach nothing have size 0;
         - `sparsity_`, which counts the weights that are left;
-        - `net_`, whose own methods take the columns that are left.
+        - `net_`, whose methods take the columns that are left.
 
         Training can go on from it, by `partial_fit` or by `fit` with ``warm_start=True``.
         That trains the smaller network; what was left out does not come back, and the
         optimizer goes on at its learning rate but without its momentum. A network of which
         nothing is left cannot be trained. Otherwise `fit`, and `sklearn.base.clone`, start
-        anew with all features and `hidden_layer_sizes`.
+        from scratch with all features and `hidden_layer_sizes`.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class CompactMixin:
             raise ValueError(
                 f"This compacted {type(self).__name__} cannot be trained on: its network has "
                 f"no weights left and predicts a constant. Set warm_start=False and call fit "
-                f"to start anew, or train the estimator that it was made from."
+                f"to start from scratch, or train the estimator that it was made from."
             )
         return self._pick_inputs(X)
 

@@ -1,8 +1,8 @@
 """Fitted networks as ONNX graphs, for runtimes without Python.
 
-The graph is built from the weights by hand, a product, a sum and an activation a layer, so
-that torch's own exporter and what it needs are not asked for. It takes rows as they are given
-to `predict`, all columns of them, and gives what `predict` and `predict_proba` do.
+The graph is built from the weights, a product, a sum and an activation a layer, without
+torch's exporter and what that needs. It takes rows as they are given to `predict`, all columns
+of them, and gives what `predict` and `predict_proba` do.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class _Graph:
 def _network(graph: _Graph, estimator: BaseRegularizedMLP) -> str:
     """Add the layers; return the name of the raw outputs, (n_samples, n_outputs)."""
     layers = list(zip(estimator.coefs_, estimator.intercepts_, strict=True))
-    # The network's own: the estimator's parameters may have been set since.
+    # Of the network: the estimator's parameter may have been set since.
     activation = ACTIVATIONS[estimator.net_.module_.activation].onnx
     hidden = "X"
     if estimator._inputs is not None:

@@ -11,7 +11,7 @@ all biases, so that an optimizer and a penalty take them in one go.
 >>> grid = MLP(5, (8,), 1, n_members=3, random_state=[0, 1, 2])
 >>> grid(torch.ones(4, 5)).shape                  # 3 networks on the same 4 rows
 torch.Size([3, 4, 1])
->>> grid(torch.ones(3, 4, 5)).shape               # and each on its own rows
+>>> grid(torch.ones(3, 4, 5)).shape               # and a table for each
 torch.Size([3, 4, 1])
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``

@@ -88,7 +88,7 @@ class ModuleNet(RegularizedNet):
         return super().on_module(module, **{"penalized": self.penalized, **changes})
 
     def initialize_optimizer(self, *args: Any) -> Self:
-        """Give each parameter its penalty, in a group of its own."""
+        """Give each parameter its penalty, in a group for it alone."""
         named = self.module_.network.named_parameters()
         # What is trained stays so: a callback that freezes a parameter leaves its group.
         self._names = [name for name, parameter in named if parameter.requires_grad]

@@ -49,10 +49,10 @@ def test_forward_computes_what_the_module_does(n_members, sizes, activation):
         n_members, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
     before = x.clone()
-    own, shared = Forward(mlp, [1] * n_members), Forward(mlp)
+    apart, shared = Forward(mlp, [1] * n_members), Forward(mlp)
     # Buffers are used again, and what was returned from them stays as it was.
     batches = [x[:, :4], x[:, 4:8], x[:, 8:], x[0], x[0, :0]]
-    outputs = [(own if b.ndim == 3 else shared).outputs(b) for b in batches]
+    outputs = [(apart if b.ndim == 3 else shared).outputs(b) for b in batches]
     for batch, raw in zip(batches, outputs, strict=True):
         torch.testing.assert_close(raw, mlp(batch).detach())
         if n_members == 1 and batch.ndim == 2:

@@ -19,10 +19,10 @@ def stack_and_alone(**settings):
 def test_a_stack_computes_what_its_members_compute_alone(activation):
     stack, alone = stack_and_alone(activation=activation, dtype=torch.float64)
     shared = torch.randn(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    own = torch.stack([shared, shared + 1, shared - 1])
+    apart = torch.stack([shared, shared + 1, shared - 1])
     for member, network in enumerate(alone):
         torch.testing.assert_close(stack(shared)[member], network(shared)[0])
-        torch.testing.assert_close(stack(own)[member], network(own[member])[0])
+        torch.testing.assert_close(stack(apart)[member], network(apart[member])[0])
 
 
 def test_gradients_of_a_stack_are_those_of_its_members():
@@ -95,8 +95,8 @@ class TestDropout:
         x = torch.ones(3, 4)
         together = stack(x, [torch.Generator().manual_seed(seed) for seed in (1, 2)])
         for member, seed in enumerate((1, 2)):
-            own = alone(x, [torch.Generator().manual_seed(seed)])
-            torch.testing.assert_close(together[member], own[0])
+            expected = alone(x, [torch.Generator().manual_seed(seed)])
+            torch.testing.assert_close(together[member], expected[0])
 
     def test_without_generators_takes_torchs(self):
         mlp = MLP(4, (50,), 1, dropout=0.3, random_state=0)
