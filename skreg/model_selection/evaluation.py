@@ -21,7 +21,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from skreg.estimators.many import Task, fit_all, threads_for
 from skreg.estimators.resume import SearchKeeper
-from skreg.model_selection.nesting import StandIn, network_in, path_to_network, replace_network
+from skreg.model_selection.nesting import Recorder, find_network, replace_network
 
 # Transformed training rows held at once in wait for their networks, in bytes: candidates of
 # several folds may share a stack, but a large table is transformed for one fold at a time.
@@ -30,14 +30,15 @@ _BYTES_AHEAD = 2**26
 
 @dataclass(frozen=True)
 class _Label:
-    """Which cell of the results a task fills, and how to get there."""
+    """Which cell of the results a task fills, and what to score its network in."""
 
     candidate: int
     split: int
-    #: The estimator around the network, fitted but for the stand-in in the network's place.
-    around: Any
-    stand_in: StandIn
-    seconds_around: float
+    #: The whole estimator, fitted, with the recorder in the network's place.
+    outer: Any
+    recorder: Recorder
+    #: What fitting that took.
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -57,26 +58,19 @@ class Evaluation:
     verbose: int
 
     def identity(self) -> dict[str, Any]:
-        """By name what the results depend on beside the scoring, to be recognized by."""
-        network = network_in(self.estimator)
-        # What only says how a fit is shown or where its checkpoint is.
-        aside = {
-            "checkpoint": None,
-            "checkpoint_interval": 0.0,
-            "resume": False,
-            "verbose": False,
-        }
-        estimator = replace_network(
-            clone(self.estimator), clone(network).set_params(**aside), fitted=False
-        )
-        names = ("candidates", "splits", "X", "y", "fit_params", "score_params")
+        """By name, all that the results depend on except for the scoring."""
+        _, network = find_network(self.estimator)
+        # These only say how a fit is shown or where its checkpoint is.
+        ignored = {"checkpoint_interval": 0.0, "resume": False, "verbose": False}
+        network = clone(network).set_params(checkpoint=None, **ignored)
+        estimator = replace_network(clone(self.estimator), network, fitted=False)
         parameters = estimator.get_params().items()
+        names = ("candidates", "splits", "X", "y", "fit_params", "score_params", "error_score")
         return {
             "estimator": estimator,
             # By name too, so that an error says which of them differ.
             **{f"estimator__{k}": v for k, v in parameters if not hasattr(v, "get_params")},
-            **{name: getattr(self, name) for name in (*names, "error_score")},
-            "return_train_score": self.return_train_score,
+            **{name: getattr(self, name) for name in (*names, "return_train_score")},
         }
 
     def run(
@@ -86,7 +80,7 @@ class Evaluation:
         keeper: SearchKeeper | None = None,
     ) -> list[tuple[tuple[int, int], dict]]:
         """Fit and score these (candidate, split) cells, but for what the keeper has."""
-        networks = [network_in(self._configured(index)) for index in {c for c, _ in cells}]
+        networks = [find_network(self._configured(index))[1] for index in {c for c, _ in cells}]
         done = {} if keeper is None else dict(keeper.done)
         tasks = fit_all(
             self._windows(cells),
@@ -108,18 +102,16 @@ class Evaluation:
         parameters = clone(self.candidates[candidate], safe=False)
         configured = clone(self.estimator).set_params(**parameters)
         # One file cannot serve many fits: a network's checkpoint is for the refit.
-        network_in(configured).set_params(checkpoint=None, resume=False)
+        find_network(configured)[1].set_params(checkpoint=None, resume=False)
         return configured
 
     def _rows(self, split: int, part: int) -> tuple[Any, Any]:
-        train, test = self.splits[split]
-        if part == 0:
-            return _safe_split(self.estimator, self.X, self.y, train)
-        return _safe_split(self.estimator, self.X, self.y, test, train)
+        rows = self.splits[split]
+        return _safe_split(self.estimator, self.X, self.y, rows[part], rows[0])
 
     def _windows(self, cells: Sequence[tuple[int, int]]) -> Iterator[list[Task]]:
         """Tasks, as many at a time as there is room for their rows."""
-        keys = {candidate: self._key_around(candidate) for candidate in {c for c, _ in cells}}
+        keys = {candidate: self._key_outside(candidate) for candidate in {c for c, _ in cells}}
         groups: dict[tuple, list[int]] = {}
         for candidate, split in cells:
             groups.setdefault((keys[candidate], split), []).append(candidate)
@@ -133,61 +125,55 @@ class Evaluation:
             window, waiting = window + tasks, waiting + size
         yield window
 
-    def _key_around(self, candidate: int) -> tuple:
-        """What tells apart candidates whose transformers have other parameters."""
-        path = "__".join(path_to_network(self._configured(candidate)))
-        around = [
+    def _key_outside(self, candidate: int) -> tuple:
+        """What tells apart candidates that differ in parameters outside the network."""
+        prefix, _ = find_network(self._configured(candidate))
+        outside = [
             # Equal numbers of two types (1 and 1.0) may mean different things.
             (name, type(value), value if isinstance(value, str | Real | None) else id(value))
             for name, value in sorted(self.candidates[candidate].items())
-            if path and name != path and not name.startswith(path + "__")
+            if not f"{name}__".startswith(prefix)
         ]
-        return path, *around
+        return prefix, *outside
 
     def _tasks(self, split: int, candidates: list[int]) -> tuple[list[Task], int]:
-        """Fit what stands around the networks of some candidates; return their tasks."""
+        """Fit all but the networks of candidates that share the rest; return their tasks."""
         start = time.perf_counter()
         configured = [self._configured(candidate) for candidate in candidates]
-        networks = [network_in(estimator) for estimator in configured]
-        stand_in = StandIn(networks[0])
-        around = replace_network(configured[0], stand_in, fitted=False)
+        networks = [find_network(estimator)[1] for estimator in configured]
+        recorder = Recorder(networks[0])
+        outer = replace_network(configured[0], recorder, fitted=False)
         X, y = self._rows(split, 0)
         params = _check_method_params(self.X, self.fit_params, indices=self.splits[split][0])
         error: Exception | None = None
         try:
-            around.fit(X, y, **params)
+            outer.fit(X, y, **params)
         except Exception as failure:
             error = failure
         seconds = (time.perf_counter() - start) / len(candidates)
         tasks = []
         for candidate, network in zip(candidates, networks, strict=True):
-            label = _Label(candidate, split, around, stand_in, seconds)
+            label = _Label(candidate, split, outer, recorder, seconds)
+            task = Task(network, None, None, label=label)
             if error is None:
-                task = Task(
-                    network,
-                    stand_in.X_,
-                    stand_in.y_,
-                    stand_in.sample_weight_,
-                    names=stand_in.names_,
-                    label=label,
-                )
+                task.X, task.y, task.names = recorder.X_, recorder.y_, recorder.names_
+                task.sample_weight = recorder.sample_weight_
             else:
-                task = Task(network, None, None, label=label)
                 task.fail(error)
             tasks.append(task)
-        size = 0 if error else getattr(stand_in.X_, "nbytes", 0)
+        size = 0 if error else getattr(recorder.X_, "nbytes", 0)
         return tasks, size
 
     def _finish(
         self, task: Task, test_rows: Callable[[int], Any], train_rows: Callable[[int], Any]
     ) -> tuple[tuple[int, int], dict]:
-        """Score a fitted task as ``_fit_and_score`` does, and let go of the network."""
+        """Score a fitted task as scikit-learn's ``_fit_and_score``; let go of the network."""
         label: _Label = task.label
         X_test, y_test = test_rows(label.split)
         result: dict[str, Any] = {
             "fit_error": task.error,
             "n_test_samples": _num_samples(X_test),
-            "fit_time": task.fit_time + label.seconds_around,
+            "fit_time": task.fit_time + label.seconds,
             "score_time": 0.0,
         }
         names = ["test_scores"] + ["train_scores"] * self.return_train_score
@@ -199,20 +185,23 @@ class Evaluation:
                 scores = dict.fromkeys(self.scorer._scorers, self.error_score)
             result.update(dict.fromkeys(names, scores))
         else:
-            if label.stand_in.names_ is not None:
-                task.estimator.feature_names_in_ = label.stand_in.names_
-            fitted = replace_network(label.around, task.estimator, fitted=True)
-            for name in names:
-                rows = (X_test, y_test) if name == "test_scores" else train_rows(label.split)
-                indices = self.splits[label.split][name == "test_scores"]
-                params = _check_method_params(self.X, self.score_params, indices=indices)
-                start = time.perf_counter()
-                result[name] = _score(fitted, *rows, self.scorer, params, self.error_score)
-                if name == "test_scores":
-                    result["score_time"] = time.perf_counter() - start
+            if label.recorder.names_ is not None:
+                task.estimator.feature_names_in_ = label.recorder.names_
+            fitted = replace_network(label.outer, task.estimator, fitted=True)
+            start = time.perf_counter()
+            result["test_scores"] = self._score(fitted, X_test, y_test, label.split, 1)
+            result["score_time"] = time.perf_counter() - start
+            if self.return_train_score:
+                X_train, y_train = train_rows(label.split)
+                result["train_scores"] = self._score(fitted, X_train, y_train, label.split, 0)
         cell = (label.candidate, label.split)
         if self.verbose > 1:
             chosen = ", ".join(f"{k}={v}" for k, v in self.candidates[cell[0]].items())
             print(f"[CV {cell[1] + 1}/{len(self.splits)}] {chosen}: {result['test_scores']}")
         task.estimator = None  # type: ignore[assignment]
         return cell, result
+
+    def _score(self, fitted: Any, X: Any, y: Any, split: int, part: int) -> Any:
+        indices = self.splits[split][part]
+        params = _check_method_params(self.X, self.score_params, indices=indices)
+        return _score(fitted, X, y, self.scorer, params, self.error_score)

@@ -1,9 +1,9 @@
-"""A network inside a pipeline: find it, catch what it would be fitted on, put it back fitted.
+"""A network inside a pipeline: find it, record what it would be fitted on, put it back fitted.
 
 A ``Pipeline`` may end in a network, or in a ``TransformedTargetRegressor`` around one, or in
-another pipeline. To train many such networks as a stack, all that stands before the network
-is fitted as usual, by its own `fit`, with a stand-in for the network that only keeps what it
-is given. The fitted network then takes the stand-in's place.
+another pipeline. To train many such networks as a stack, the steps before the network are
+fitted as usual, with a :class:`Recorder` in its place that only keeps what it is given. The
+fitted network then takes the recorder's place.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from skreg.estimators.checks import check_takes_alpha
 from skreg.plotting.fitted import wrapped
 
 
-def path_to_network(estimator: Any) -> tuple[str, ...]:
-    """Return the names of the steps that lead to the network, ``()`` if it is the estimator.
+def find_network(estimator: Any) -> tuple[str, BaseRegularizedNetwork]:
+    """Return the network in an estimator, after the prefix of its parameters there.
 
     Raises
     ------
     TypeError
-        If there is no network where one is looked for, or one that chooses its own alpha.
+        If there is no network where one is looked for, or one that chooses its alpha.
     """
-    path: list[str] = []
-    step = estimator
+    prefix, step = "", estimator
     while not isinstance(step, BaseRegularizedNetwork):
         inside = wrapped(step, fitted=False)
         if inside is None:
             kind = "None" if step is None else type(step).__name__
-            where = f"{type(estimator).__name__} ends in {kind}" if path else f"{kind} is none"
+            where = (
+                f"{type(estimator).__name__} ends in {kind}" if prefix else f"{kind} is none"
+            )
             raise TypeError(
                 f"A stacked search trains networks of skreg, but {where}. Search over a "
                 f"RegularizedMLPRegressor or RegularizedMLPClassifier (or, fitted one by one, "
@@ -45,62 +46,48 @@ def path_to_network(estimator: Any) -> tuple[str, ...]:
                 f"ends in one or a TransformedTargetRegressor around one; for other "
                 f"estimators use scikit-learn's GridSearchCV or RandomizedSearchCV."
             )
-        name, step = inside
-        path.append(name)
+        prefix, step = f"{prefix}{inside[0]}__", inside[1]
     check_takes_alpha(
         step, "A stacked search", "For its other parameters use scikit-learn's GridSearchCV."
     )
-    return tuple(path)
-
-
-def network_in(estimator: Any) -> BaseRegularizedNetwork:
-    """Return the network itself."""
-    path_to_network(estimator)
-    while (inside := wrapped(estimator, fitted=False)) is not None:
-        _, estimator = inside
-    return estimator
+    return prefix, step
 
 
 def replace_network(estimator: Any, network: Any, *, fitted: bool) -> Any:
-    """Return the estimator with another network, or a stand-in, in the network's place.
+    """Return the estimator with another network, or a recorder, in the network's place.
 
     Copies are made of what contains the network alone: the steps before it are shared. With
-    `fitted` the network is fitted, and so are the rest.
+    `fitted` the network and the steps are fitted.
     """
     if isinstance(estimator, Pipeline):
-        twin = copy.copy(estimator)
+        outer = copy.copy(estimator)
         name, last = estimator.steps[-1]
         inner = replace_network(last, network, fitted=fitted)
-        twin.steps = [*estimator.steps[:-1], (name, inner)]
-        return twin
+        outer.steps = [*estimator.steps[:-1], (name, inner)]
+        return outer
     if isinstance(estimator, TransformedTargetRegressor):
-        twin = copy.copy(estimator)
+        outer = copy.copy(estimator)
         if fitted:
-            twin.regressor_ = replace_network(estimator.regressor_, network, fitted=True)
+            outer.regressor_ = replace_network(estimator.regressor_, network, fitted=True)
             network = clone(network)
-            if hasattr(twin.regressor_, "feature_names_in_"):
-                twin.feature_names_in_ = twin.regressor_.feature_names_in_
-        twin.regressor = replace_network(estimator.regressor, network, fitted=False)
-        return twin
+            if hasattr(outer.regressor_, "feature_names_in_"):
+                outer.feature_names_in_ = outer.regressor_.feature_names_in_
+        outer.regressor = replace_network(estimator.regressor, network, fitted=False)
+        return outer
     return network
 
 
-class StandIn(BaseEstimator):
+class Recorder(BaseEstimator):
     """Takes the network's place in a fit and keeps what it is given.
 
-    Attributes
-    ----------
-    X_, y_, sample_weight_
-        What `fit` was given. Rows are checked once here and not once per network, so that
-        all networks fitted on them share one table.
-    names_ : ndarray of str or None
-        The names of the columns.
+    Rows are checked once here and not once per network, so that all networks fitted on them
+    share one table.
     """
 
     def __init__(self, network: BaseRegularizedNetwork) -> None:
         self.network = network
 
-    def __sklearn_clone__(self) -> StandIn:
+    def __sklearn_clone__(self) -> Recorder:
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -109,7 +96,7 @@ class StandIn(BaseEstimator):
     def get_metadata_routing(self) -> Any:
         return self.network.get_metadata_routing()
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> StandIn:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Recorder:
         self.names_ = _get_feature_names(X)
         try:
             self.X_ = check_array(
@@ -123,5 +110,5 @@ class StandIn(BaseEstimator):
         return self
 
     def predict(self, X: Any) -> Any:
-        """Never called: what contains the network asks that it be there."""
-        raise AttributeError("The network that this stands in for is not fitted yet.")
+        """Never called: meta-estimators ask that it be there."""
+        raise AttributeError("The network that this recorder is for is not fitted yet.")

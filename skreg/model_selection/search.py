@@ -26,11 +26,11 @@ from sklearn.model_selection._validation import (
 from sklearn.utils import indexable
 from sklearn.utils.validation import _check_method_params
 
-from skreg.estimators.callbacks import SearchProgress
 from skreg.estimators.resume import RESUME_CONSTRAINTS, SearchKeeper
 from skreg.estimators.rollback import all_or_nothing
 from skreg.model_selection.evaluation import Evaluation
-from skreg.model_selection.nesting import path_to_network
+from skreg.model_selection.nesting import find_network
+from skreg.model_selection.progress import SearchProgress
 
 # Into how many parts each process's share of a search with a checkpoint is cut.
 _SHARDS_PER_JOB = 8
@@ -39,6 +39,8 @@ _SHARDS_PER_JOB = 8
 class _StackedSearch:
     """The `fit` of both searches, over scikit-learn's own parts where it has them."""
 
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self: Any, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit all candidates on all splits as stacks, then the best one on all rows.
 
@@ -64,7 +66,7 @@ class _StackedSearch:
         """
         candidates = list(self._candidates())
         for candidate in candidates:
-            path_to_network(clone(self.estimator).set_params(**clone(candidate, safe=False)))
+            find_network(clone(self.estimator).set_params(**clone(candidate, safe=False)))
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
@@ -170,8 +172,8 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     Parameters, attributes and methods are those of
     :class:`sklearn.model_selection.GridSearchCV`, and so are the results, to rounding. Every
     candidate is trained on every split as it would be alone, with the same batches and the
-    same stopping, but side by side with others: candidates that share an architecture form
-    a stack, whose members may differ in `alpha`, `l1_ratio`, `learning_rate_init`,
+    same stopping, but together with others: candidates that share an architecture form a
+    stack, whose members may differ in `alpha`, `l1_ratio`, `learning_rate_init`,
     `momentum`, `random_state` and `tol` and in their rows. Parameters that change the
     architecture or the way of training make separate stacks.
 
@@ -215,7 +217,7 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
         Whether to go on from `checkpoint`, where that file exists. Stacks that were done are
         not trained again, and the same call on the same data ends with the results of a
         search that was never interrupted: on a CPU, and with the same `n_jobs` and number of
-        threads, to the last bit. Candidates with ``random_state=None`` are drawn anew.
+        threads, to the last bit. Candidates with ``random_state=None`` are drawn again.
 
     Attributes
     ----------
@@ -249,7 +251,7 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     Notes
     -----
     A member that has converged leaves its stack; one whose training diverges is fitted
-    alone, with the warning or error that a plain fit would give. Estimators with skorch
+    alone, with the warning or error that its `fit` would give. Estimators with skorch
     `callbacks`, or that print (`verbose`), are fitted alone as well.
 
     Examples
@@ -307,11 +309,6 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
 
     def _candidates(self) -> Iterable[dict]:
         return ParameterGrid(self.param_grid)
-
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None, **params: Any) -> StackedGridSearchCV:
-        return super().fit(X, y, **params)
 
 
 class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
@@ -405,8 +402,3 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
         return ParameterSampler(
             self.param_distributions, self.n_iter, random_state=self.random_state
         )
-
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None, **params: Any) -> StackedRandomizedSearchCV:
-        return super().fit(X, y, **params)

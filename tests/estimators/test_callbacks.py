@@ -1,21 +1,21 @@
-"""scikit-learn's callbacks hear of fits, of their epochs and of searches."""
-
-import io
-from contextlib import redirect_stdout
+"""scikit-learn's callbacks hear of fits and of their epochs."""
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from callback_recorder import Recorder, progress_of
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
+from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 
-callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brought callbacks")
+pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brought callbacks")
+
+
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
 )
+
 
 X = np.random.default_rng(0).normal(size=(90, 4))
 Y = X[:, 0] - X[:, 1]
@@ -26,28 +26,9 @@ def small(**settings):
     return RegularizedMLPRegressor((6,), **settings)
 
 
-class Recorder:
-    """Writes down what it is told, and may ask to stop."""
-
-    def __init__(self, stop_after=None):
-        self.stop_after = stop_after
-        self.events, self.scores = [], []
-
-    def setup(self, estimator, context):
-        self.events.append(("setup", context.task_name))
-
-    def teardown(self, estimator, context):
-        self.events.append(("teardown", context.task_name))
-
-    def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
-        self.events.append(("begin", context.task_name))
-
-    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
-        self.events.append(("end", context.task_name))
-        if fitted_estimator is not None:
-            self.scores.append(fitted_estimator.score(X, y))
-        ended = sum(event == ("end", "epoch") for event in self.events)
-        return self.stop_after is not None and ended >= self.stop_after
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
 
 
 def test_a_fit_tells_of_its_epochs_and_shows_a_fitted_estimator():
@@ -82,45 +63,9 @@ def test_a_fit_that_fails_is_torn_down():
     assert recorder.events[-1] == ("teardown", "fit")
 
 
-@pytest.fixture(autouse=True)
-def _wide_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
-
-
-def progress_of(estimator, *fit_arguments):
-    shown = io.StringIO()
-    with redirect_stdout(shown):
-        estimator.set_callbacks(callback.ProgressBar(max_propagation_depth=None))
-        estimator.fit(*fit_arguments)
-    return shown.getvalue()
-
-
 def test_scikit_learns_progress_bar_on_a_fit_a_pipeline_and_a_search():
     pytest.importorskip("rich")
     assert "RegularizedMLPRegressor - fit" in progress_of(small(), X, Y)
     pipeline = make_pipeline(StandardScaler(), small())
     assert "RegularizedMLPRegressor - fit" in progress_of(pipeline, X, Y)
     assert "100%" in progress_of(GridSearchCV(small(), {"alpha": [0.1, 1]}, cv=2), X, Y)
-
-
-@pytest.mark.parametrize("estimator", [small(), make_pipeline(StandardScaler(), small())])
-def test_scikit_learns_progress_bar_on_a_stacked_search(estimator):
-    pytest.importorskip("rich")
-    name = next(name for name in estimator.get_params() if name.endswith("alpha"))
-    shown = progress_of(StackedGridSearchCV(estimator, {name: [0.1, 1]}, cv=2), X, Y)
-    (line,) = (line for line in shown.splitlines() if "StackedGridSearchCV - search" in line)
-    assert "100%" in line
-    assert "refit-with-best-params" in shown
-
-
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_a_stacked_search_tells_of_every_per_cent_and_of_the_refit(n_jobs):
-    recorder = Recorder()
-    search = StackedGridSearchCV(small(), {"alpha": [0.1, 1, 10]}, cv=3, n_jobs=n_jobs)
-    search.set_callbacks(recorder).fit(X, Y)
-    assert recorder.events.count(("end", "percent")) == 100
-    assert recorder.events.count(("end", "refit-with-best-params")) == 1
-    assert recorder.events[0] == ("setup", "fit")
-    assert recorder.events[-1] == ("teardown", "fit")
-    assert recorder.events[-2] == ("end", "fit")
-    assert clone(search)._skl_callbacks == [recorder]
