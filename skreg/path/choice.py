@@ -115,3 +115,15 @@ def choose(
     error = scores[ratio, best].std(ddof=1) / np.sqrt(n_folds) if n_folds > 1 else 0.0
     good = np.flatnonzero(means[ratio] >= means[ratio, best] - np.nan_to_num(error))
     return ratio, int(max(good, key=lambda number: (alphas[ratio, number], number)))
+
+
+def alphas_of_rules(
+    alphas: np.ndarray, scores: np.ndarray, eligible: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Return the choices of "min" and "1se" at one l1_ratio, None if nothing can be chosen."""
+    eligible = eligible & np.isfinite(scores).all(1)
+    if not eligible.any():
+        return None, None
+    _, best = choose(alphas[None], scores[None], "min", eligible[None])
+    _, sparse = choose(alphas[None], scores[None], "1se", eligible[None])
+    return float(alphas[best]), float(alphas[sparse])

@@ -26,7 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from skreg.estimators.checks import densify, private_random_state
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.estimators.parameters import SHARE, SHARE_BETWEEN, parameter, parametrized
-from skreg.path.choice import choose, comparable, finite_everywhere
+from skreg.path.choice import alphas_of_rules, choose, comparable, finite_everywhere
 from skreg.path.ends import check_zeros
 from skreg.path.folds import (
     Fold,
@@ -348,6 +348,14 @@ class PathCV(BaseRegularizedMLP):
         for fold in folds:
             fold.check_defined()
         return folds
+
+    def _scores_along_path(self) -> tuple[np.ndarray, float | None, float | None]:
+        """The scores of the folds at the chosen l1_ratio, and the choices of both rules there."""
+        scores, eligible = np.asarray(self.score_path_), np.asarray(self.eligible_)
+        if scores.ndim == 3:
+            ratio = int(np.argmax(np.asarray(self.l1_ratios_) == self.l1_ratio_))
+            scores, eligible = scores[ratio], eligible[ratio]
+        return scores, *alphas_of_rules(self.path_.alphas, scores, eligible)
 
     def _become(self, fitted: BaseRegularizedMLP) -> None:
         """Take over what an estimator of one alpha has learned; forget an earlier fit."""

@@ -320,22 +320,16 @@ class RegularizationPathDisplay:
             caller=cls.__name__,
             kind="a fitted RegularizedMLPRegressorCV or RegularizedMLPClassifierCV",
         )
-        path, scores = chosen.path_, _finite(chosen.score_path_)
-        eligible = np.asarray(chosen.eligible_)
-        if scores.ndim == 3:
-            ratio = int(np.argmax(np.asarray(chosen.l1_ratios_) == chosen.l1_ratio_))
-            scores, eligible = scores[ratio], eligible[ratio]
-        alphas = np.asarray(path.alphas)
-        mean = scores.mean(axis=1)
-        mean = np.where(eligible & ~np.isnan(mean), mean, -np.inf)
-        best = int(mean.argmax())
-        marks = {}
-        if np.isfinite(mean[best]):
-            least = mean[best] - _standard_error(scores)[best]
-            # An alpha of 0 has no place on the axis.
-            marks["alpha_min"] = float(alphas[best]) or None
-            marks["alpha_1se"] = float(alphas[mean >= least].max()) or None
-        display = cls._of_path(path, scores, score_name=score_name, **marks)
+        scores, *alphas = chosen._scores_along_path()
+        # An alpha of 0 has no place on the axis.
+        alpha_min, alpha_1se = (alpha or None for alpha in alphas)
+        display = cls._of_path(
+            chosen.path_,
+            scores,
+            score_name=score_name,
+            alpha_min=alpha_min,
+            alpha_1se=alpha_1se,
+        )
         return display.plot(ax=ax)
 
 
@@ -407,20 +401,13 @@ def _draw_losses(
     return lines
 
 
-def _standard_error(scores: np.ndarray) -> np.ndarray:
-    """Of the mean over folds, the second axis; 0 for a single fold."""
-    n_folds = scores.shape[1]
-    if n_folds == 1:
-        return np.zeros(len(scores))
-    return scores.std(axis=1, ddof=1) / np.sqrt(n_folds)
-
-
 def _draw_band(panel: Any, alphas: np.ndarray, scores: np.ndarray) -> None:
     folds = scores.reshape(len(scores), -1)
-    mean, error = folds.mean(axis=1), _standard_error(folds)
+    n_folds, mean = folds.shape[1], folds.mean(axis=1)
     panel.plot(alphas, mean, color=COLORS[0], marker=".")
     _say_if_empty(panel, mean)
-    if folds.shape[1] > 1 and not np.isnan(mean).all():
+    if n_folds > 1 and not np.isnan(mean).all():
+        error = folds.std(axis=1, ddof=1) / np.sqrt(n_folds)
         panel.fill_between(alphas, mean - error, mean + error, color=COLORS[0], alpha=0.25)
         if (alone := _alone(mean)).any():
             points = alphas[alone], mean[alone], error[alone]

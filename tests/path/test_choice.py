@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skreg.path.choice import choose, comparable, finite_everywhere
+from skreg.path.choice import alphas_of_rules, choose, comparable, finite_everywhere
 
 
 def scores_of(draw, *shape):
@@ -66,3 +66,12 @@ def test_alphas_whose_scores_are_not_finite_are_never_chosen():
     # Networks of another size are not taken in their place.
     alike = comparable(np.array([[9, 8, 1, 1]]), np.array([[[9], [1], [1], [1]]]), finite)
     assert alike.tolist() == [[True, False, False, False]]
+
+
+def test_both_rules_at_one_l1_ratio_choose_as_an_estimator_does():
+    alphas, everywhere = np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4, dtype=bool)
+    # Of two equal means the larger alpha is the best; the standard error there is 0.1.
+    scores = np.array([[0.9, 0.9], [0.8, 1.0], [0.7, 0.9], [np.nan, 0.9]])
+    assert alphas_of_rules(alphas, scores, everywhere) == (2.0, 3.0)
+    assert alphas_of_rules(alphas, scores, alphas < 2) == (1.0, 1.0)
+    assert alphas_of_rules(alphas, scores, alphas > 3) == (None, None)

@@ -10,6 +10,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline
 
 from skreg import RegularizedMLPRegressor, RegularizedMLPRegressorCV, regularization_path
+from skreg.path.cv import PathCV
 from skreg.plotting import LossCurveDisplay, RegularizationPathDisplay
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -185,6 +186,7 @@ def test_path_display_of_a_choice_by_cross_validation_marks_both_rules():
         score_path_ = np.array([np.zeros((3, 2)), [[0.8, 1.0], [0.85, 0.85], [0.2, 0.2]]])
         eligible_ = np.ones((2, 3), dtype=bool)
         l1_ratios_, l1_ratio_ = [0.1, 0.9], 0.9
+        _scores_along_path = PathCV._scores_along_path
 
         def fit(self, X, y):
             return self
