@@ -350,7 +350,7 @@ class PathCV(BaseRegularizedMLP):
         return folds
 
     def _scores_along_path(self) -> tuple[np.ndarray, float | None, float | None]:
-        """The scores of the folds at the chosen l1_ratio, and the choices of both rules there."""
+        """Scores of the folds at the chosen l1_ratio, and the choices of both rules there."""
         scores, eligible = np.asarray(self.score_path_), np.asarray(self.eligible_)
         if scores.ndim == 3:
             ratio = int(np.argmax(np.asarray(self.l1_ratios_) == self.l1_ratio_))
