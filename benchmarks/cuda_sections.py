@@ -39,8 +39,8 @@ from skreg import (
 from skreg.modules.backprop import Backprop
 from skreg.modules.layers import Pass
 from skreg.optim import ProximalAdam
-from skreg.penalties import L1
 from skreg.penalties.by_name import PENALTIES
+from skreg.penalties.curves import ElasticNetCurve as Curve
 from skreg.training.loop import Loop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -411,7 +411,7 @@ class Stopwatch:
             patch.object(
                 ProximalAdam, "plan_steps", lambda optimizer: timed("step", plan(optimizer))
             ),
-            patch.object(L1, "prox_in_metric_", timed("prox", L1.prox_in_metric_)),
+            patch.object(Curve, "prox_in_metric_", timed("prox", Curve.prox_in_metric_)),
         ):
             yield
 

@@ -213,8 +213,8 @@ class ProximalAdam(PenalizedOptimizer):
             state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
             state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
             if _steps_by_group(group):
-                layout = group["penalty"].layout(parameter)
-                state["exp_avg_sq"] = layout.mean_squares(state["exp_avg"])
+                grouping = group["penalty"].grouping(parameter)
+                state["exp_avg_sq"] = grouping.mean_squares(state["exp_avg"])
         return state
 
     def _group_step(self, parameter: Tensor, group: dict[str, Any]) -> GroupStep:
@@ -240,17 +240,17 @@ class ProximalAdam(PenalizedOptimizer):
             state = self.state.get(parameter)
             if not state:
                 continue
-            if before and after and before.layout(parameter) == after.layout(parameter):
+            if before and after and before.grouping(parameter) == after.grouping(parameter):
                 continue
             square = state["exp_avg_sq"]
             if before is not None:
                 state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
-                layout = before.layout(parameter)
-                for view, values in layout.spread(square, state["exp_avg_sq"]):
+                grouping = before.grouping(parameter)
+                for view, values in grouping.spread(square, state["exp_avg_sq"]):
                     view.copy_(values.expand_as(view))
             if after is not None:
                 roots = state["exp_avg_sq"].sqrt()
-                state["exp_avg_sq"] = after.layout(parameter).mean_squares(roots)
+                state["exp_avg_sq"] = after.grouping(parameter).mean_squares(roots)
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         self._plan_prox(parameter, group)()
@@ -258,7 +258,7 @@ class ProximalAdam(PenalizedOptimizer):
     def _plan_prox(self, parameter: Tensor, group: dict[str, Any]) -> Callable[[], None]:
         own, scratch = self._scratch_of(parameter)
         measure = self._plan_metric(parameter, group, own)
-        prox_ = group["penalty"].prox_in_metric_
+        prox_ = group["penalty"].plan_prox_in_metric(parameter)
         return lambda: prox_(parameter, *measure(), scratch)
 
     def _plan_metric(

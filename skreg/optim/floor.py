@@ -33,7 +33,7 @@ from torch import Tensor
 
 from skreg.optim.base import along_members
 from skreg.penalties import Penalty
-from skreg.penalties.curves import beside
+from skreg.penalties.curves import tensor_like
 
 OF_GRADIENT, OF_ALPHA = 0.05, 0.01
 
@@ -72,7 +72,7 @@ def floor_of(penalty: Penalty, like: Tensor) -> tuple[Tensor, Tensor]:
     >>> floor_of(L1(alpha=2.0), torch.zeros(1, 5))
     (tensor(0.0025), tensor(0.0004))
     """
-    alpha = beside(penalty._along_members("alpha", like), like)
+    alpha = tensor_like(penalty._along_members("alpha", like), like)
     return OF_GRADIENT**2 * (alpha > 0).to(like.dtype), (OF_ALPHA * alpha).square()
 
 

@@ -46,14 +46,14 @@ class GroupStep:
         penalty: GroupPenalty,
         floor: Floor,
     ) -> None:
-        layout = penalty.layout(parameter)
+        grouping = penalty.grouping(parameter)
         assert parameter.grad is not None
-        self._weights = GroupView(layout, parameter.detach())
-        self._gradients = GroupView(layout, parameter.grad)
-        roots = layout.root_sizes(parameter)
+        self._weights = GroupView(grouping, parameter.detach())
+        self._gradients = GroupView(grouping, parameter.grad)
+        roots = grouping.root_sizes(parameter)
         self._count = state["step"]
         self._mean, self._square = state["exp_avg"], state["exp_avg_sq"]
-        self._means = layout.views(self._mean)
+        self._means = grouping.views(self._mean)
         self._betas, self._eps = betas, eps
         self._lr = lr.reshape(-1, 1) if isinstance(lr, Tensor) and lr.ndim else lr
         self._prox = penalty.plan_prox(self._weights)

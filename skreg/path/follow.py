@@ -37,7 +37,6 @@ from scipy.sparse import issparse
 from torch import Tensor
 
 from skreg.path.networks import PathNetwork, PathPoint
-from skreg.penalties.concave import ConcaveMixin
 from skreg.training.data import Batch, TensorData
 
 _STEPS_IN_ROUND = 10
@@ -85,14 +84,11 @@ class Convexity:
         self._l2_ratios = None
         self._bends: dict[str, np.ndarray] = {}
         penalty = network.net.penalty
-        if (
-            isinstance(penalty, ConcaveMixin)
-            and network.counts_features
-            and not network.is_linear
-        ):
+        name = getattr(penalty, "_bend", None)
+        if name is not None and network.counts_features and not network.is_linear:
             # Larger is more convex.
-            bend = np.broadcast_to(getattr(penalty, penalty._bend), len(self._n_rows))
-            self._bends = {penalty._bend: bend.astype(float)}
+            bend = np.broadcast_to(getattr(penalty, name), len(self._n_rows))
+            self._bends = {name: bend.astype(float)}
             self._l2_ratios = l2_ratios if penalty.l2_ratio is None else None
 
     def excess(self, n_features: np.ndarray) -> np.ndarray:

@@ -10,20 +10,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from skreg.penalties.curves import divide_
+from skreg.penalties.curves import divide_, is_zero, tensor_like
 
 #: One number for all members, or one per member.
 Strength = float | Sequence[float] | np.ndarray | Tensor | None
 
 #: What the values of a parameter must be besides finite, and how an error says so.
 Range = tuple[Callable[[np.ndarray], np.ndarray], str]
+
+
+def at_least(bound: float) -> Range:
+    return lambda values: values >= bound, f"finite and at least {bound}"
+
+
+def above(bound: float) -> Range:
+    return lambda values: values > bound, f"finite and above {bound}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +89,12 @@ class Penalty(BaseEstimator, ABC):
     #: By name what each of them must be; one that is not here must be finite. A subclass with
     #: parameters of its own extends it.
     _ranges: dict[str, Range] = {
-        "alpha": (lambda v: v >= 0, "finite and at least 0"),
+        "alpha": at_least(0),
         "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
     }
-    #: Whether `bind` is to be given the weights of an initial fit.
+    #: Name of the parameter that says where the slope of a concave penalty is 0.
+    _bend: ClassVar[str | None] = None
+    #: Whether `bind` needs the weights of an initial fit. A parameter of those that may.
     adaptive: bool = False
     #: What strengths are multiplied by where they adapt to an initial fit.
     _factors: Tensor | None = None
@@ -128,6 +138,10 @@ class Penalty(BaseEstimator, ABC):
         """
         weight.copy_(self.prox(weight, divide_(scale, metric)))
 
+    def plan_prox_in_metric(self, weight: Tensor) -> Callable[..., None]:
+        """Return :meth:`prox_in_metric_` for this weight, for as long as parameters stay."""
+        return self.prox_in_metric_
+
     def bind(self, layout: Layout) -> Self:
         """Return the penalty as it is put on the flat tensor that `layout` describes.
 
@@ -170,6 +184,10 @@ class Penalty(BaseEstimator, ABC):
             )
         return per_member.reshape(-1, *[1] * (weight.ndim - 1))
 
+    def _tensor(self, name: str, like: Tensor) -> Tensor:
+        """As :meth:`_along_members`, and a number as a tensor of the dtype of `like`."""
+        return tensor_like(self._along_members(name, like), like)
+
     def _adapted(self, strengths: Any) -> Any:
         """Strengths, divided by the sizes of an initial fit where the penalty is adaptive."""
         if not self.adaptive:
@@ -182,6 +200,13 @@ class Penalty(BaseEstimator, ABC):
                 f"adaptive=False."
             )
         return strengths * self._factors
+
+
+def l2_strength(penalty: Any, like: Tensor) -> Any:
+    """Strength of the L2 part of a penalty with an `l2_ratio`, broadcastable to `like`."""
+    if penalty.l2_ratio is None or is_zero(penalty.l2_ratio):
+        return 0.0
+    return penalty._tensor("alpha", like) * penalty._along_members("l2_ratio", like)
 
 
 def adaptive_factors(sizes: Tensor) -> Tensor:

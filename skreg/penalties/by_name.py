@@ -72,17 +72,17 @@ def make_penalty(
     given = penalty
     penalty = PENALTIES[penalty]() if isinstance(penalty, str) else clone(penalty)
     penalty.check()  # as it was given: the error shows it
-    for name, own, default in (
+    for name, value, default in (
         ("alpha", alpha, DEFAULT_ALPHA),
         ("l1_ratio", l1_ratio, DEFAULT_L1_RATIO),
     ):
         if not hasattr(penalty, name):
             continue
         if getattr(penalty, name) is None:
-            setattr(penalty, name, own)
-        elif own != default:
+            setattr(penalty, name, value)
+        elif value != default:
             raise ValueError(
-                f"{name} is given twice: {name}={own} and penalty={given}. Leave it out of "
+                f"{name} is given twice: {name}={value} and penalty={given}. Leave it out of "
                 f"the penalty to use the estimator's, or leave the estimator's at its "
                 f"default; in a grid, search over 'penalty__{name}'."
             )

@@ -1,4 +1,4 @@
-"""Proximal operators as pure tensor functions.
+"""Penalties of one number: value, slope and proximal operator of each.
 
 The proximal operator of a function g at a point v with step s is
 
@@ -7,41 +7,261 @@ The proximal operator of a function g at a point v with step s is
 the point that lowers g while staying near v. For g = |w| it is soft-thresholding, and that
 is where exact zeros come from: every |v| ≤ s is sent to 0 itself, not to something small.
 
-The functions below take the point and the product of step and strength. Either may be a
-number or a tensor that broadcasts against the point, so that each coordinate may have a
-step of its own, as Adam's metric needs. They return a new tensor, or write to `out`.
+A :class:`Curve` is put on each weight (:mod:`skreg.penalties.elementwise`) or on the norm of
+each group of weights (:mod:`skreg.penalties.groupwise`). Points, steps and the parameters of
+a curve are numbers or tensors that broadcast against each other, so that each coordinate may
+have a step of its own, as Adam's metric needs.
 This module stands at the bottom of the package and imports nothing of it.
+
+>>> import torch
+>>> from skreg.penalties.curves import ElasticNetCurve, MCPCurve
+>>> point = torch.tensor([-3.0, 0.5, 2.0])
+>>> ElasticNetCurve(l1=1.0).prox(point, step=1.0)
+tensor([-2.,  0.,  1.])
+>>> MCPCurve(alpha=1.0, gamma=3.0).prox(point, step=1.0)          # large weights stay
+tensor([-3.0000,  0.0000,  1.5000])
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def soft_threshold(
-    point: Tensor,
-    threshold: float | Tensor,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Proximal operator of the L1 norm: ``argmin_w ½(w − point)² + threshold·|w|``.
+class Curve(ABC):
+    """An even function g of one number, 0 at 0 and rising from there.
+
+    A subclass gives the three functions of a magnitude |w|. What they are of w follows.
+    """
+
+    @abstractmethod
+    def value(self, size: Tensor) -> Tensor:
+        """Return g of a magnitude."""
+
+    @abstractmethod
+    def slope(self, size: Tensor) -> Any:
+        """Return the derivative of g by a positive magnitude."""
+
+    @abstractmethod
+    def prox_of_size(self, size: Tensor, step: float | Tensor) -> Tensor:
+        """Return ``argmin_w ½(w − size)² + step·g(w)`` for a magnitude."""
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        """Return the element of the subdifferential of g that is 0 at 0."""
+        return weight.sign() * self.slope(weight.abs())
+
+    def prox(self, point: Tensor, step: float | Tensor) -> Tensor:
+        """Return ``argmin_w ½(w − point)² + step·g(w)``."""
+        size = self.prox_of_size(point.abs(), step)
+        # Adding 0 makes a zero of a negative point a positive zero.
+        return torch.copysign(size, point).add_(0.0)
+
+    def prox_in_metric_(
+        self, point: Tensor, metric: Tensor, scale: float | Tensor, scratch: Tensor
+    ) -> None:
+        """Write ``argmin_w ½ metric·(w − point)² + scale·g(w)`` over the point.
+
+        The metric is positive and of the shape of the point. It may be written over, and so
+        may `scratch`, memory of that shape.
+        """
+        point.copy_(self.prox(point, divide_(scale, metric)))
+
+
+@dataclass(eq=False)
+class ElasticNetCurve(Curve):
+    """The elastic net, ``g(w) = l1·|w| + l2·½w²``; |w| and ½w² are its two ends.
 
     Parameters
     ----------
-    point : Tensor
-        Where to evaluate the operator.
-    threshold : float or Tensor broadcastable to `point`
-        Non-negative: the step times the L1 strength.
-    out : Tensor, default=None
-        Where to write the result; may be `point` itself.
+    l1, l2 : float or Tensor, default=0.0
+        Strengths of the two parts, non-negative.
 
-    Returns
-    -------
-    Tensor of the shape of `point`
-        ``sign(point)·max(|point| − threshold, 0)``.
+    References
+    ----------
+    Parikh & Boyd, "Proximal Algorithms", 2014, section 6.5.3.
+    """
+
+    l1: Any = 0.0
+    l2: Any = 0.0
+
+    def value(self, size: Tensor) -> Tensor:
+        if is_zero(self.l2):
+            return self.l1 * size
+        half_square = 0.5 * self.l2 * size.square()
+        return half_square if is_zero(self.l1) else self.l1 * size + half_square
+
+    def slope(self, size: Tensor) -> Any:
+        return self.l1 + self.l2 * size
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        if is_zero(self.l1):
+            return self.l2 * weight
+        push = self.l1 * weight.sign()
+        return push if is_zero(self.l2) else push + self.l2 * weight
+
+    def prox(self, point: Tensor, step: float | Tensor) -> Tensor:
+        """Return ``argmin_w ½(w − point)² + step·(l1·|w| + l2·½w²)``.
+
+        That is soft-thresholding by step·l1, then shrinkage by 1 + step·l2.
+        """
+        if is_zero(self.l1):
+            return point / (1.0 + step * self.l2)
+        moved = soft_threshold(point, step * self.l1)
+        return moved if is_zero(self.l2) else moved.div_(1.0 + step * self.l2)
+
+    def prox_of_size(self, size: Tensor, step: float | Tensor) -> Tensor:
+        return self.prox(size, step)
+
+    def prox_in_metric_(
+        self, point: Tensor, metric: Tensor, scale: float | Tensor, scratch: Tensor
+    ) -> None:
+        # Fewer passes: in units of the metric the threshold is one number for all weights.
+        point.mul_(metric)
+        if not is_zero(self.l1):
+            limit = scale * self.l1
+            point.sub_(torch.clamp(point, -limit, limit, out=scratch))
+        if not is_zero(self.l2):
+            metric.add_(scale * self.l2)
+        point.div_(metric)
+
+
+@dataclass(eq=False)
+class MCPCurve(Curve):
+    r"""The minimax concave penalty and L2: ``g(w) = mcp(w) + l2·½w²``.
+
+    It begins as alpha·|w| and is flat beyond gamma·alpha:
+
+    .. math::
+        \mathrm{mcp}(w) = α|w| - w²/(2γ) \text{ for } |w| ≤ γα, \quad γα²/2 \text{ beyond.}
+
+    Parameters
+    ----------
+    alpha, gamma : float or Tensor
+        Strength, non-negative, and where the penalty is flat, positive.
+    l2 : float or Tensor, default=0.0
+        Strength of half the squared norm, non-negative.
+
+    References
+    ----------
+    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010. Huang,
+    Breheny, Lee, Ma & Zhang, "The Mnet method for variable selection", 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties.curves import MCPCurve
+    >>> MCPCurve(alpha=1.0, gamma=3.0).prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0)
+    tensor([ 0.,  0., -4.])
+    """
+
+    alpha: Any
+    gamma: Any
+    l2: Any = 0.0
+
+    def value(self, size: Tensor) -> Tensor:
+        reached = size.clamp(max=self.gamma * self.alpha)
+        concave = self.alpha * reached - 0.5 * reached.square() / self.gamma
+        return concave + 0.5 * self.l2 * size.square()
+
+    def slope(self, size: Tensor) -> Tensor:
+        return (self.alpha - size / self.gamma).clamp(min=0.0) + self.l2 * size
+
+    def prox_of_size(self, size: Tensor, step: float | Tensor) -> Tensor:
+        """Return ``argmin_w ½(w − size)² + step·(mcp(w) + l2·½w²)`` for a magnitude.
+
+        With c = 1 + step·l2 and a step below gamma·c it is the firm threshold:
+        soft-thresholding by step·alpha, divided by c − step/gamma, where that is at most
+        gamma·alpha, and size/c beyond. With a larger step the objective is concave in between,
+        and what is left is the hard threshold: size/c from alpha·√(gamma·step·c) on, and zero
+        below.
+        """
+        # Below gamma·alpha the firm threshold is less than L2 alone would leave, beyond it
+        # would be more: so the smaller of the two is the answer. Where the objective is
+        # concave, the firm threshold is infinitely steep and begins where the hard one jumps.
+        step = tensor_like(step, size)
+        slope, jump, shrunk = 1.0 - step / self.gamma, self.gamma * step, size
+        if not is_zero(self.l2):
+            slope = slope + step * self.l2
+            shrinkage = 1.0 + step * self.l2
+            jump, shrunk = jump * shrinkage, size / shrinkage
+        foot = torch.fmin(step, jump.sqrt_()) * self.alpha
+        slope.clamp_(min=torch.finfo(size.dtype).tiny)
+        return torch.minimum((size - foot).relu_().div_(slope), shrunk)
+
+
+@dataclass(eq=False)
+class SCADCurve(Curve):
+    """The smoothly clipped absolute deviation and L2: ``g(w) = scad(w) + l2·½w²``.
+
+    It is alpha·|w| up to alpha and flat beyond a·alpha; in between its slope falls linearly.
+
+    Parameters
+    ----------
+    alpha, a : float or Tensor
+        Strength, non-negative, and where the penalty is flat, in units of alpha, above 1.
+    l2 : float or Tensor, default=0.0
+        Strength of half the squared norm, non-negative.
+
+    References
+    ----------
+    Fan & Li, "Variable selection via nonconcave penalized likelihood and its oracle
+    properties", 2001.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skreg.penalties.curves import SCADCurve
+    >>> SCADCurve(alpha=1.0, a=3.7).prox(torch.tensor([0.5, 1.5, 3.0, -4.0]), step=1.0)
+    tensor([ 0.0000,  0.5000,  2.5882, -4.0000])
+    """
+
+    alpha: Any
+    a: Any
+    l2: Any = 0.0
+
+    def value(self, size: Tensor) -> Tensor:
+        reached = size.clamp(max=self.a * self.alpha)
+        past = (reached - self.alpha).clamp(min=0.0)
+        concave = self.alpha * reached - 0.5 * past.square() / (self.a - 1.0)
+        return concave + 0.5 * self.l2 * size.square()
+
+    def slope(self, size: Tensor) -> Tensor:
+        falling = (self.a * self.alpha - size) / (self.a - 1.0)
+        return falling.clamp(min=0.0).clamp(max=self.alpha) + self.l2 * size
+
+    def prox_of_size(self, size: Tensor, step: float | Tensor) -> Tensor:
+        """Return ``argmin_w ½(w − size)² + step·(scad(w) + l2·½w²)`` for a magnitude.
+
+        For a step below a − 1: soft-thresholding by step·alpha up to alpha·(1 + step), a
+        steeper line up to a·alpha, and the point itself beyond. From a − 1 on the steeper
+        line is a jump from the soft threshold to the point itself, where the two objectives
+        are equal: at alpha·(a + 1 + step)/2, or alpha·√(step·(a + 1)) if the soft
+        threshold is still zero there. With c = 1 + step·l2 it is that of size/c and step/c.
+        """
+        alpha, a, s = self.alpha, tensor_like(self.a, size), tensor_like(step, size)
+        if not is_zero(self.l2):
+            # ½(w − x)²/s + ½l2·w² is ½(w − x/c)²·c/s, but for a constant.
+            shrinkage = 1.0 + s * self.l2
+            size, s = size / shrinkage, s / shrinkage
+        smooth, ratio = s < a - 1.0, s / (a - 1.0)
+        root = s.sqrt() * (a + 1.0).sqrt()
+        jump = torch.where(s < a + 1.0, 0.5 * (a + 1.0 + s), root)
+        soft = (size - s * alpha).relu_()
+        # Where it is not smooth this is not used, but must not warn or be NaN.
+        line_slope = (1.0 - ratio).clamp(min=torch.finfo(size.dtype).eps)
+        line = torch.minimum((size - a * ratio * alpha).relu_() / line_slope, size)
+        beyond = line.where(smooth & (size <= a * alpha), size)
+        return soft.where(size <= alpha * torch.where(smooth, 1.0 + s, jump), beyond)
+
+
+def soft_threshold(
+    point: Tensor, threshold: float | Tensor, *, out: Tensor | None = None
+) -> Tensor:
+    """Return ``argmin_w ½(w − point)² + threshold·|w|``, or write it to `out`.
 
     Examples
     --------
@@ -56,252 +276,15 @@ def soft_threshold(
     return torch.sub(point, point.clamp(-limit, limit), out=out)
 
 
-def shrink(point: Tensor, strength: float | Tensor) -> Tensor:
-    """Proximal operator of half the squared norm: ``argmin_w ½(w − point)² + strength·½w²``.
-
-    Parameters
-    ----------
-    point : Tensor
-        Where to evaluate the operator.
-    strength : float or Tensor broadcastable to `point`
-        Non-negative: the step times the L2 strength.
-
-    Returns
-    -------
-    Tensor of the shape of `point`
-        ``point / (1 + strength)``: smaller in proportion, never zero.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import shrink
-    >>> shrink(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
-    tensor([-1.5000,  0.2500,  1.0000])
-    """
-    return point / (1.0 + strength)
+def is_zero(strength: float | Tensor) -> bool:
+    """Whether a strength is the number 0. What a tensor holds is not looked at."""
+    return not isinstance(strength, Tensor) and strength == 0
 
 
-def elastic_net_prox(point: Tensor, l1: float | Tensor, l2: float | Tensor) -> Tensor:
-    """Proximal operator of both: ``argmin_w ½(w − point)² + l1·|w| + l2·½w²``.
-
-    Parameters
-    ----------
-    point : Tensor
-        Where to evaluate the operator.
-    l1, l2 : float or Tensor broadcastable to `point`
-        Non-negative: the step times the strength of either part.
-
-    Returns
-    -------
-    Tensor of the shape of `point`
-        Soft-thresholding first, then shrinkage: ``soft_threshold(point, l1) / (1 + l2)``.
-
-    References
-    ----------
-    Parikh & Boyd, "Proximal Algorithms", 2014, section 6.5.3.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import elastic_net_prox
-    >>> elastic_net_prox(torch.tensor([-3.0, 0.5, 2.0]), 1.0, 1.0)
-    tensor([-1.0000,  0.0000,  0.5000])
-    """
-    return shrink(soft_threshold(point, l1), l2)
-
-
-def elastic_net_prox_in_metric_(
-    point: Tensor, metric: Tensor, l1: float | Tensor, l2: float | Tensor, scratch: Tensor
-) -> None:
-    """Write ``argmin_w ½ metric·(w − point)² + l1·|w| + l2·½w²`` over the point.
-
-    What :func:`elastic_net_prox` gives for a step of 1/metric, in fewer passes: in units of the
-    metric the threshold is one number for all weights, or one for each member.
-
-    Parameters
-    ----------
-    point : Tensor
-    metric : Tensor of the shape of `point`
-        Positive; written over.
-    l1, l2 : float or Tensor broadcastable to `point`
-        Non-negative.
-    scratch : Tensor of the shape of `point`
-        Memory to compute in.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import elastic_net_prox_in_metric_
-    >>> point, metric = torch.tensor([-3.0, 0.5, 2.0]), torch.tensor([2.0, 1.0, 0.5])
-    >>> elastic_net_prox_in_metric_(point, metric, 1.0, 0.0, torch.empty(3))
-    >>> point
-    tensor([-2.5000,  0.0000,  0.0000])
-    """
-    point.mul_(metric)
-    if isinstance(l1, Tensor) or l1 > 0:
-        limit: Any = l1
-        point.sub_(torch.clamp(point, -limit, limit, out=scratch))
-    if isinstance(l2, Tensor) or l2 > 0:
-        metric.add_(l2)
-    point.div_(metric)
-
-
-def mcp_prox(
-    point: Tensor,
-    step: float | Tensor,
-    alpha: float | Tensor,
-    gamma: float | Tensor,
-    l2: float | Tensor = 0.0,
-) -> Tensor:
-    r"""Proximal operator of MCP and L2: ``argmin_w ½(w − point)² + step·(mcp(w) + l2·½w²)``.
-
-    The minimax concave penalty begins as alpha·|w| and is flat beyond gamma·alpha:
-
-    .. math::
-        \mathrm{mcp}(w) = α|w| - w²/(2γ) \text{ for } |w| ≤ γα, \quad γα²/2 \text{ beyond.}
-
-    Parameters
-    ----------
-    point : Tensor
-        Where to evaluate the operator.
-    step : float or Tensor broadcastable to `point`
-        Non-negative. Here the step and the strength are no simple product.
-    alpha : float or Tensor broadcastable to `point`
-        Strength, non-negative.
-    gamma : float or Tensor broadcastable to `point`
-        Where the penalty is flat, in units of alpha; positive.
-    l2 : float or Tensor broadcastable to `point`, default=0.0
-        Strength of half the squared norm beside it, non-negative.
-
-    Returns
-    -------
-    Tensor of the shape of `point`
-        With c = 1 + step·l2 and a step below gamma·c the firm threshold: soft-thresholding by
-        step·alpha, divided by c − step/gamma, where that is at most gamma·alpha, and point/c
-        beyond. With a larger step the objective is concave in between, and what is left is
-        the hard threshold: point/c from alpha·√(gamma·step·c) on, and zero below.
-
-    References
-    ----------
-    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010. Huang,
-    Breheny, Lee, Ma & Zhang, "The Mnet method for variable selection", 2016.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import mcp_prox
-    >>> mcp_prox(torch.tensor([0.5, 2.0, -4.0]), step=1.0, alpha=1.0, gamma=3.0)
-    tensor([ 0.0000,  1.5000, -4.0000])
-    >>> mcp_prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0, alpha=1.0, gamma=3.0)
-    tensor([ 0.,  0., -4.])
-    """
-    size = mcp_prox_of_size(point.abs(), step, alpha, gamma, l2)
-    # Adding 0 makes a zero of a negative point a plain zero.
-    return torch.copysign(size, point).add_(0.0)
-
-
-def mcp_prox_of_size(
-    size: Tensor,
-    step: float | Tensor,
-    alpha: float | Tensor,
-    gamma: float | Tensor,
-    l2: float | Tensor = 0.0,
-) -> Tensor:
-    """What :func:`mcp_prox` gives for points that are not negative, in few operations.
-
-    Below gamma·alpha the firm threshold is less than L2 alone would leave, beyond it would be
-    more: so the smaller of the two is the answer. With a step so large that the objective is
-    concave the firm threshold is made infinitely steep, and its foot is where the hard
-    threshold jumps.
-    """
-    step = beside(step, size)
-    slope, jump, shrunk = 1.0 - step / gamma, gamma * step, size
-    if isinstance(l2, Tensor) or l2 != 0:
-        slope = slope + step * l2
-        shrinkage = 1.0 + step * l2
-        jump, shrunk = jump * shrinkage, size / shrinkage
-    foot = torch.fmin(step, jump.sqrt_()) * alpha
-    slope.clamp_(min=torch.finfo(size.dtype).tiny)
-    return torch.minimum((size - foot).relu_().div_(slope), shrunk)
-
-
-def scad_prox(
-    point: Tensor,
-    step: float | Tensor,
-    alpha: float | Tensor,
-    a: float | Tensor,
-    l2: float | Tensor = 0.0,
-) -> Tensor:
-    r"""Proximal operator of SCAD and L2: ``argmin_w ½(w − point)² + step·(scad(w) + l2·½w²)``.
-
-    The smoothly clipped absolute deviation is alpha·|w| up to alpha, flat beyond a·alpha,
-    and its slope falls linearly in between.
-
-    Parameters
-    ----------
-    point : Tensor
-        Where to evaluate the operator.
-    step : float or Tensor broadcastable to `point`
-        Non-negative.
-    alpha : float or Tensor broadcastable to `point`
-        Strength, non-negative.
-    a : float or Tensor broadcastable to `point`
-        Where the penalty is flat, in units of alpha; above 1.
-    l2 : float or Tensor broadcastable to `point`, default=0.0
-        Strength of half the squared norm beside it, non-negative: with c = 1 + step·l2 the
-        result is that without, of the point/c and the step/c.
-
-    Returns
-    -------
-    Tensor of the shape of `point`
-        For a step below a − 1: soft-thresholding by step·alpha up to alpha·(1 + step), a
-        steeper line up to a·alpha, and the point itself beyond. From a − 1 on the steeper
-        line is a jump from the soft threshold to the point itself, where the two objectives
-        are equal: at alpha·(a + 1 + step)/2, or alpha·√(step·(a + 1)) if the soft
-        threshold is still zero there.
-
-    References
-    ----------
-    Fan & Li, "Variable selection via nonconcave penalized likelihood and its oracle
-    properties", 2001.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import scad_prox
-    >>> scad_prox(torch.tensor([0.5, 1.5, 3.0, -4.0]), step=1.0, alpha=1.0, a=3.7)
-    tensor([ 0.0000,  0.5000,  2.5882, -4.0000])
-    >>> scad_prox(torch.tensor([3.0, 4.0]), step=3.0, alpha=1.0, a=3.7)
-    tensor([0., 4.])
-    """
-    step, a = beside(step, point), beside(a, point)
-    if isinstance(l2, Tensor) or l2 != 0:
-        # ½(w − x)²/s + ½l2·w² is ½(w − x/c)²·c/s, but for a constant.
-        shrinkage = 1.0 + step * l2
-        point, step = point / shrinkage, step / shrinkage
-    size = point.abs()
-    smooth = step < a - 1.0
-    jump = torch.where(step < a + 1.0, 0.5 * (a + 1.0 + step), step.sqrt() * (a + 1.0).sqrt())
-    soft = soft_threshold(point, step * alpha)
-    ratio = step / (a - 1.0)
-    steep = _steep_threshold(point, size, a * ratio * alpha, 1.0 - ratio)
-    beyond = steep.where(smooth & (size <= a * alpha), point)
-    return soft.where(size <= alpha * torch.where(smooth, 1.0 + step, jump), beyond)
-
-
-def beside(value: float | Tensor, like: Tensor) -> Tensor:
+def tensor_like(value: float | Tensor, like: Tensor) -> Tensor:
     """Return a number as a tensor on the device of another; a tensor as it is."""
     # Filled in there: a copy from the host would wait for the device.
     return value if isinstance(value, Tensor) else like.new_full((), value)
-
-
-def _steep_threshold(point: Tensor, size: Tensor, threshold: Tensor, slope: Tensor) -> Tensor:
-    """Soft-thresholding divided by `slope` in (0, 1], and never beyond the point itself.
-
-    Where the slope is not positive the value is not used, but must not warn or be NaN.
-    """
-    steep = soft_threshold(point, threshold) / slope.clamp(min=torch.finfo(point.dtype).eps)
-    return steep.clamp(-size, size)
 
 
 def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:
@@ -313,13 +296,5 @@ def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:
 
 
 def divide_(numerator: float | Tensor, denominator: Tensor) -> Tensor:
-    """Return numerator / denominator, written over the denominator.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import divide_
-    >>> divide_(6.0, torch.tensor([1.0, 2.0]))
-    tensor([6., 3.])
-    """
+    """Return numerator / denominator, written over the denominator."""
     return torch.div(as_scalar(numerator, denominator), denominator, out=denominator)

@@ -3,26 +3,62 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Any, Self, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 from torch import Tensor
 
-from skreg.penalties.base import Layout, Penalty, Strength, adaptive_factors, total
-from skreg.penalties.concave import ConcaveMixin, mcp_slope, mcp_value, scad_slope, scad_value
-from skreg.penalties.curves import (
-    elastic_net_prox,
-    elastic_net_prox_in_metric_,
-    mcp_prox,
-    scad_prox,
-    shrink,
-    soft_threshold,
+from skreg.penalties.base import (
+    Layout,
+    Penalty,
+    Strength,
+    above,
+    adaptive_factors,
+    at_least,
+    l2_strength,
+    total,
 )
+from skreg.penalties.curves import Curve, ElasticNetCurve, MCPCurve, SCADCurve
 
-_P = TypeVar("_P", bound=Penalty)
+
+class ElementwisePenalty(Penalty):
+    """Base of the penalties that are the sum of a curve over the weights."""
+
+    @abstractmethod
+    def _curve(self, weight: Tensor) -> Curve:
+        """The curve of each weight, its parameters broadcastable to `weight`."""
+
+    def bind(self, layout: Layout) -> Self:
+        if not self.adaptive or layout.initial is None:
+            return self
+        bound = copy.copy(self)
+        bound._factors = adaptive_factors(layout.initial.abs())
+        return bound
+
+    def value(self, weights: Iterable[Tensor]) -> Tensor:
+        return total(self._curve(weight).value(weight.abs()) for weight in weights)
+
+    def subgradient(self, weight: Tensor) -> Tensor:
+        return self._curve(weight).subgradient(weight)
+
+    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
+        return self._curve(weight).prox(weight, step)
+
+    def prox_in_metric_(
+        self, weight: Tensor, metric: Tensor, scale: float | Tensor, scratch: Tensor
+    ) -> None:
+        self._curve(weight).prox_in_metric_(weight, metric, scale, scratch)
+
+    def plan_prox_in_metric(self, weight: Tensor) -> Callable[..., None]:
+        return self._curve(weight).prox_in_metric_
+
+    def _strengths(self, weight: Tensor) -> Any:
+        """Strength on each weight: alpha, adapted to an initial fit where that is asked for."""
+        return self._adapted(self._along_members("alpha", weight))
 
 
-class L1(Penalty):
+class L1(ElementwisePenalty):
     """L1 penalty (lasso): ``Ω(w) = Σ|w|``.
 
     A push of constant size α towards zero, whatever the size of the weight: small weights
@@ -33,9 +69,9 @@ class L1(Penalty):
     alpha : float or array-like of shape (n_members,), default=None
         Strength λ ≥ 0. None takes the `alpha` of the estimator the penalty is given to.
     adaptive : bool, default=False
-        Divide the strength on each weight by its size after a pilot fit, which the estimator
-        does first (with ``penalty="l2"`` at its default strength) and goes on from: weights
-        that matter are shrunk little, the others drop out.
+        Divide the strength on each weight by its size after an initial fit, from which the
+        estimator goes on (with ``penalty="l2"`` at its default strength): weights that
+        matter are shrunk little, the others drop out.
 
     Raises
     ------
@@ -62,33 +98,11 @@ class L1(Penalty):
         self.alpha = alpha
         self.adaptive = adaptive
 
-    def bind(self, layout: Layout) -> Self:
-        return adapted_to(self, layout.initial)
-
-    def _strengths(self, weight: Tensor) -> Any:
-        return self._adapted(self._along_members("alpha", weight))
-
-    def value(self, weights: Iterable[Tensor]) -> Tensor:
-        return total(self._strengths(w) * w.abs() for w in weights)
-
-    def subgradient(self, weight: Tensor) -> Tensor:
-        return self._strengths(weight) * weight.sign()
-
-    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return soft_threshold(weight, step * self._strengths(weight))
-
-    def prox_in_metric_(
-        self,
-        weight: Tensor,
-        metric: Tensor,
-        scale: float | Tensor,
-        scratch: Tensor,
-    ) -> None:
-        l1 = scale * self._strengths(weight)
-        elastic_net_prox_in_metric_(weight, metric, l1, 0.0, scratch)
+    def _curve(self, weight: Tensor) -> Curve:
+        return ElasticNetCurve(l1=self._strengths(weight))
 
 
-class L2(Penalty):
+class L2(ElementwisePenalty):
     """L2 penalty (ridge, weight decay): ``Ω(w) = ½ Σ w²``.
 
     A push in proportion to the weight: large weights feel it most, all become small and
@@ -117,27 +131,11 @@ class L2(Penalty):
     def __init__(self, alpha: Strength = None) -> None:
         self.alpha = alpha
 
-    def value(self, weights: Iterable[Tensor]) -> Tensor:
-        return total(0.5 * self._along_members("alpha", w) * w.square() for w in weights)
-
-    def subgradient(self, weight: Tensor) -> Tensor:
-        return self._along_members("alpha", weight) * weight
-
-    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return shrink(weight, step * self._along_members("alpha", weight))
-
-    def prox_in_metric_(
-        self,
-        weight: Tensor,
-        metric: Tensor,
-        scale: float | Tensor,
-        scratch: Tensor,
-    ) -> None:
-        l2 = scale * self._along_members("alpha", weight)
-        elastic_net_prox_in_metric_(weight, metric, 0.0, l2, scratch)
+    def _curve(self, weight: Tensor) -> Curve:
+        return ElasticNetCurve(l2=self._strengths(weight))
 
 
-class ElasticNet(Penalty):
+class ElasticNet(ElementwisePenalty):
     """Elastic net: ``Ω(w) = l1_ratio·Σ|w| + (1 − l1_ratio)/2·Σ w²``.
 
     L1 (`l1_ratio=1`) and L2 (`l1_ratio=0`) are its two ends. In between it still gives
@@ -150,7 +148,7 @@ class ElasticNet(Penalty):
     l1_ratio : float or array-like of shape (n_members,), default=None
         Share of L1, between 0 and 1. None takes the estimator's `l1_ratio`.
     adaptive : bool, default=False
-        Adapt the strength of the L1 part on each weight to a pilot fit, as :class:`L1` does.
+        Adapt the strength of the L1 part on each weight to an initial fit, as :class:`L1` does.
 
     References
     ----------
@@ -172,66 +170,13 @@ class ElasticNet(Penalty):
         self.l1_ratio = l1_ratio
         self.adaptive = adaptive
 
-    def bind(self, layout: Layout) -> Self:
-        return adapted_to(self, layout.initial)
-
-    def _strengths(self, weight: Tensor) -> tuple[Any, Any]:
+    def _curve(self, weight: Tensor) -> Curve:
         alpha = self._along_members("alpha", weight)
         l1_ratio = self._along_members("l1_ratio", weight)
-        return self._adapted(alpha * l1_ratio), alpha * (1.0 - l1_ratio)
-
-    def value(self, weights: Iterable[Tensor]) -> Tensor:
-        def terms() -> Iterable[Tensor]:
-            for weight in weights:
-                l1, l2 = self._strengths(weight)
-                yield l1 * weight.abs() + 0.5 * l2 * weight.square()
-
-        return total(terms())
-
-    def subgradient(self, weight: Tensor) -> Tensor:
-        l1, l2 = self._strengths(weight)
-        return l1 * weight.sign() + l2 * weight
-
-    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        l1, l2 = self._strengths(weight)
-        return elastic_net_prox(weight, step * l1, step * l2)
-
-    def prox_in_metric_(
-        self,
-        weight: Tensor,
-        metric: Tensor,
-        scale: float | Tensor,
-        scratch: Tensor,
-    ) -> None:
-        l1, l2 = self._strengths(weight)
-        elastic_net_prox_in_metric_(weight, metric, scale * l1, scale * l2, scratch)
+        return ElasticNetCurve(self._adapted(alpha * l1_ratio), alpha * (1.0 - l1_ratio))
 
 
-def adapted_to(penalty: _P, initial: Tensor | None) -> _P:
-    """The penalty with strengths that adapt to the weights of an initial fit, if it is so."""
-    if not penalty.adaptive or initial is None:
-        return penalty
-    bound = copy.copy(penalty)
-    bound._factors = adaptive_factors(initial.abs())
-    return bound
-
-
-class _Concave(ConcaveMixin, Penalty):
-    """MCP or SCAD of each weight."""
-
-    def value(self, weights: Iterable[Tensor]) -> Tensor:
-        return total(self._value_of(w.abs(), self._along_members("alpha", w)) for w in weights)
-
-    def subgradient(self, weight: Tensor) -> Tensor:
-        return weight.sign() * self._slope_of(
-            weight.abs(), self._along_members("alpha", weight)
-        )
-
-    def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
-        return self._plan_prox_of(weight, self._along_members("alpha", weight))(weight, step)
-
-
-class MCP(_Concave):
+class MCP(ElementwisePenalty):
     r"""Minimax concave penalty: L1 near zero, flat for large weights.
 
     .. math::
@@ -248,7 +193,7 @@ class MCP(_Concave):
     gamma : float or array-like of shape (n_members,), default=3.0
         Where the penalty is flat, in units of alpha; above 1. Towards infinity it is L1.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        Strength of an additional L2 penalty, as a multiple of alpha: it adds
         :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
         hidden layers None is what :func:`skreg.regularization_path` says.
 
@@ -268,7 +213,7 @@ class MCP(_Concave):
     """
 
     _per_member = ("alpha", "gamma", "l2_ratio")
-    _curve = (mcp_value, mcp_slope, mcp_prox)
+    _ranges = {**Penalty._ranges, "gamma": above(1), "l2_ratio": at_least(0)}
     _bend = "gamma"
 
     def __init__(
@@ -278,8 +223,12 @@ class MCP(_Concave):
         self.gamma = gamma
         self.l2_ratio = l2_ratio
 
+    def _curve(self, weight: Tensor) -> Curve:
+        gamma = self._tensor("gamma", weight)
+        return MCPCurve(self._strengths(weight), gamma, l2_strength(self, weight))
 
-class SCAD(_Concave):
+
+class SCAD(ElementwisePenalty):
     r"""Smoothly clipped absolute deviation: L1 near zero, flat for large weights.
 
     .. math::
@@ -295,7 +244,7 @@ class SCAD(_Concave):
     a : float or array-like of shape (n_members,), default=3.7
         Where the penalty is flat, in units of alpha; above 2. Towards infinity it is L1.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        Strength of an additional L2 penalty, as a multiple of alpha: it adds
         :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
         hidden layers None is what :func:`skreg.regularization_path` says.
 
@@ -313,7 +262,7 @@ class SCAD(_Concave):
     """
 
     _per_member = ("alpha", "a", "l2_ratio")
-    _curve = (scad_value, scad_slope, scad_prox)
+    _ranges = {**Penalty._ranges, "a": above(2), "l2_ratio": at_least(0)}
     _bend = "a"
 
     def __init__(
@@ -322,3 +271,7 @@ class SCAD(_Concave):
         self.alpha = alpha
         self.a = a
         self.l2_ratio = l2_ratio
+
+    def _curve(self, weight: Tensor) -> Curve:
+        a = self._tensor("a", weight)
+        return SCADCurve(self._strengths(weight), a, l2_strength(self, weight))

@@ -6,11 +6,11 @@ row. Layers that stand in one flat tensor (see :mod:`skreg.modules`) have their 
 after the other, so that what is done once per group is done for all layers at once.
 
 >>> import torch
->>> from skreg.penalties.groups import GroupLayout
->>> layout = GroupLayout([(2, 2), (1, 3)])           # two layers in a flat tensor of 7
->>> layout.norms(torch.tensor([[3.0, 4, 0, 2, 1, 2, 2]]))
+>>> from skreg.penalties.groups import Grouping
+>>> grouping = Grouping([(2, 2), (1, 3)])           # two layers in a flat tensor of 7
+>>> grouping.norms(torch.tensor([[3.0, 4, 0, 2, 1, 2, 2]]))
 tensor([[5., 2., 3.]])
->>> layout.sizes
+>>> grouping.sizes
 [2, 2, 3]
 """
 
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 
-class GroupLayout:
+class Grouping:
     """The groups of one weight tensor.
 
     Parameters
@@ -35,10 +35,10 @@ class GroupLayout:
         The layers of the tensor, each with a group for each row.
     row_groups : sequence of int, default=None
         For each row of the first layer the number of its group, from 0 without a gap. None
-        makes each row a group of its own.
+        makes each row a group.
     flat : bool, default=True
         Whether the tensor has the shape (n_members, n_weights) and holds one layer after the
-        other. Otherwise it is a single layer as torch shapes it: see :func:`layout_of`.
+        other. Otherwise it is a single layer as torch shapes it: see :func:`grouping_of`.
 
     Attributes
     ----------
@@ -80,12 +80,10 @@ class GroupLayout:
 
     def __eq__(self, other: object) -> bool:
         """Whether the groups are the same: a copy's are."""
-        if not isinstance(other, GroupLayout):
+        if not isinstance(other, Grouping):
             return NotImplemented
-        own, theirs = (
-            (layout.layers, layout.flat, layout._group_of_row) for layout in (self, other)
-        )
-        return own == theirs
+        names = ("layers", "flat", "_group_of_row")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def __hash__(self) -> int:
         return hash((tuple(self.layers), self.flat))
@@ -119,7 +117,7 @@ class GroupLayout:
         return self._constant("index", self._group_of_row, torch.int64, device)
 
     def root_sizes(self, tensor: Tensor) -> Tensor:
-        """Roots of `sizes`, shape (n_groups,), of the type of `tensor` and beside it."""
+        """Roots of `sizes`, shape (n_groups,), of the type and on the device of `tensor`."""
         return self._constant("roots", self._roots, tensor.dtype, tensor.device)
 
     def by_group(self, values: float | Tensor, tensor: Tensor) -> float | Tensor:
@@ -171,7 +169,7 @@ class GroupView:
 
     Parameters
     ----------
-    layout : GroupLayout
+    grouping : Grouping
     tensor : Tensor
 
     Attributes
@@ -183,9 +181,9 @@ class GroupView:
     Examples
     --------
     >>> import torch
-    >>> from skreg.penalties.groups import GroupView, layout_of
+    >>> from skreg.penalties.groups import GroupView, grouping_of
     >>> layer = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])
-    >>> grouped = GroupView(layout_of(layer), layer)
+    >>> grouped = GroupView(grouping_of(layer), layer)
     >>> grouped.norms()
     tensor([[5., 2.]])
     >>> grouped.scale_(torch.tensor([[0.2, 1.0]]))
@@ -194,18 +192,18 @@ class GroupView:
              [0.0000, 2.0000]]])
     """
 
-    def __init__(self, layout: GroupLayout, tensor: Tensor) -> None:
+    def __init__(self, grouping: Grouping, tensor: Tensor) -> None:
         self.tensor = tensor
-        self.layers = layout.views(tensor)
-        self._n_rows = [rows for rows, _ in layout.layers]
-        self._index = layout.index(tensor.device)
+        self.layers = grouping.views(tensor)
+        self._n_rows = [rows for rows, _ in grouping.layers]
+        self._index = grouping.index(tensor.device)
         self._norms, self._by_row = (self._new_rows(tensor) for _ in range(2))
         # Not used where every row is a group.
-        n_groups = 0 if self._index is None else len(layout.sizes)
+        n_groups = 0 if self._index is None else len(grouping.sizes)
         self._of_groups = tensor.new_empty(len(self.layers[0]), n_groups, requires_grad=False)
 
     def _new_rows(self, tensor: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Memory for a number per row: as a whole, and shaped to stand beside each layer."""
+        """Memory for a number per row: as a whole, and shaped for each layer."""
         rows = tensor.new_empty(len(self.layers[0]), sum(self._n_rows), requires_grad=False)
         parts = rows.split_with_sizes(self._n_rows, 1)
         return rows, [
@@ -232,41 +230,41 @@ class GroupView:
         return parts
 
     def scale_(self, by_group: Tensor) -> None:
-        """Multiply each group by a number of its own."""
+        """Multiply each group by its number."""
         for view, factor in zip(self.layers, self.spread(by_group), strict=True):
             view.mul_(factor)
 
 
 @lru_cache(maxsize=64)
-def flat_layout(
+def flat_grouping(
     layers: tuple[tuple[int, int], ...], row_groups: tuple[int, ...] | None
-) -> GroupLayout:
-    """The layout of a flat tensor, made once however often a penalty is exchanged."""
-    return GroupLayout(layers, row_groups)
+) -> Grouping:
+    """The grouping of a flat tensor, made once however often a penalty is exchanged."""
+    return Grouping(layers, row_groups)
 
 
-def layout_of(tensor: Tensor) -> GroupLayout:
+def grouping_of(tensor: Tensor) -> Grouping:
     """The groups of a tensor that is one layer, in the shapes torch gives them.
 
     - (n_members, fan_in, fan_out): a layer of a stack, a group for each input;
     - (fan_out, fan_in), the weight of ``torch.nn.Linear``: a group for each column;
     - four axes and more, the weight of a convolution: a group for each input channel;
-    - one axis, a bias: every entry is a group of its own.
+    - one axis, a bias: every entry is a group.
 
     Examples
     --------
     >>> import torch
-    >>> from skreg.penalties.groups import layout_of
-    >>> layout_of(torch.nn.Linear(3, 8).weight).sizes
+    >>> from skreg.penalties.groups import grouping_of
+    >>> grouping_of(torch.nn.Linear(3, 8).weight).sizes
     [8, 8, 8]
     """
     return _single_layer(tensor.shape)
 
 
 @lru_cache(maxsize=256)
-def _single_layer(shape: torch.Size) -> GroupLayout:
+def _single_layer(shape: torch.Size) -> Grouping:
     rows = _as_rows(torch.empty(shape, device="meta")).shape
-    return GroupLayout([(rows[1], rows[2:].numel())], flat=False)
+    return Grouping([(rows[1], rows[2:].numel())], flat=False)
 
 
 def _as_rows(tensor: Tensor) -> Tensor:
@@ -287,7 +285,7 @@ def groups_of_features(
     ----------
     groups : sequence
         Each a prefix of column names, or a sequence of column indices or of column names.
-        A feature in none of them is a group of its own.
+        A feature in none of them is a group by itself.
     n_features : int
     names : sequence of str or None
         Of the columns, where there are any.

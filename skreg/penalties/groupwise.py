@@ -1,8 +1,8 @@
 """Penalties that act on whole groups of weights, and drop features and neurons with them.
 
 A group is the outgoing weights of one unit (see :mod:`skreg.penalties.groups`). Each penalty
-here is a penalty of one number, put on the norm of the group: the lasso's, MCP's or SCAD's.
-Its proximal operator is that penalty's own on the norm, with the direction kept, and so a
+here is a curve of one number, put on the norm of the group: the lasso's, MCP's or SCAD's.
+Its proximal operator is that of the curve on the norm, with the direction kept, and so a
 group is zero as a whole or not at all.
 
 >>> import torch
@@ -23,71 +23,88 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from skreg.penalties.base import Layout, Penalty, Strength, adaptive_factors, total
-from skreg.penalties.concave import ConcaveMixin, mcp_slope, mcp_value, scad_slope, scad_value
-from skreg.penalties.curves import beside, mcp_prox_of_size, scad_prox, soft_threshold
-from skreg.penalties.elementwise import L1
+from skreg.penalties.base import (
+    Layout,
+    Penalty,
+    Strength,
+    above,
+    adaptive_factors,
+    at_least,
+    l2_strength,
+    total,
+)
+from skreg.penalties.curves import (
+    Curve,
+    ElasticNetCurve,
+    MCPCurve,
+    SCADCurve,
+    soft_threshold,
+    tensor_like,
+)
 from skreg.penalties.groups import (
-    GroupLayout,
+    Grouping,
     GroupView,
-    flat_layout,
+    flat_grouping,
+    grouping_of,
     groups_of_features,
-    layout_of,
     renumber,
 )
 
 
 class GroupPenalty(Penalty):
-    """Base of the group penalties: a penalty of one number on the norm of each group.
-
-    A subclass gives the three functions of that number below; its strength is alpha times
-    the root of the group's size.
-    """
+    """Base of the penalties that are the sum of a curve over the norms of the groups."""
 
     groups: Any = None
 
-    #: Of the flat tensor that the penalty is put on; None for a tensor that is one layer.
-    _layout: GroupLayout | None = None
+    #: Of the flat tensor that the penalty is bound to; None for a tensor that is one layer.
+    _grouping: Grouping | None = None
+
+    @abstractmethod
+    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
+        """The curve of the norm of each group, its parameters broadcastable to `norms`."""
+
+    def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
+        """Strength on each group: alpha times the root of its size, adapted if asked for."""
+        roots = self.grouping(weight).root_sizes(norms)
+        return self._adapted(self._along_members("alpha", norms) * roots)
 
     def bind(self, layout: Layout) -> Self:
-        bound = copy.copy(self)
-        row_groups, columns = None, layout.columns
+        bound, columns, row_groups = copy.copy(self), layout.columns, None
         if self.groups is not None and columns is not None:
             row_groups = groups_of_features(self.groups, columns.n_features, columns.names)
             if columns.inputs is not None:
                 row_groups = renumber([row_groups[j] for j in columns.inputs])
-        bound._layout = flat_layout(tuple(layout.layers), row_groups)
+        bound._grouping = flat_grouping(tuple(layout.layers), row_groups)
         if self.adaptive and layout.initial is not None:
-            bound._factors = adaptive_factors(bound._layout.norms(layout.initial))
+            bound._factors = adaptive_factors(bound._grouping.norms(layout.initial))
         return bound
 
-    def layout(self, weight: Tensor) -> GroupLayout:
+    def grouping(self, weight: Tensor) -> Grouping:
         """The groups of a weight tensor."""
-        return layout_of(weight) if self._layout is None else self._layout
+        return grouping_of(weight) if self._grouping is None else self._grouping
 
     def value(self, weights: Iterable[Tensor]) -> Tensor:
         return total(self._value_by_group(weight) for weight in weights)
 
     def _value_by_group(self, weight: Tensor) -> Tensor:
-        norms = self.layout(weight).norms(weight)
-        return self._radial_value(norms, self._strengths(norms, weight))
+        norms = self.grouping(weight).norms(weight)
+        return self._curve(norms, weight).value(norms)
 
     def subgradient(self, weight: Tensor) -> Tensor:
-        layout, result = self.layout(weight), weight.clone()
-        norms = layout.norms(weight)
-        slope = self._radial_slope(norms, self._strengths(norms, weight)).where(norms > 0, 0.0)
+        grouping, result = self.grouping(weight), weight.clone()
+        norms = grouping.norms(weight)
+        slope = self._curve(norms, weight).subgradient(norms)
         # Direction first: the slope over a tiny norm may overflow.
-        for view, norm in layout.spread(norms.where(norms > 0, 1.0), result):
+        for view, norm in grouping.spread(norms.where(norms > 0, 1.0), result):
             view.div_(norm)
-        for view, factor in layout.spread(slope, result):
+        for view, factor in grouping.spread(slope, result):
             view.mul_(factor)
         return result
 
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         moved = weight.clone()
-        layout = self.layout(weight)
-        grouped = GroupView(layout, moved)
-        self.plan_prox(grouped)(layout.by_group(step, weight))
+        grouping = self.grouping(weight)
+        self.plan_prox(GroupView(grouping, moved))(grouping.by_group(step, weight))
         return moved
 
     def plan_prox(self, grouped: GroupView) -> Callable[[float | Tensor], None]:
@@ -95,38 +112,17 @@ class GroupPenalty(Penalty):
 
         It takes the step: a number, or a tensor of shape (n_members, n_groups) or
         (n_members, 1).
-
-        Parameters
-        ----------
-        grouped : GroupView
-            The weights.
         """
         norms = grouped.norms()
-        radial_prox = self._plan_radial_prox(norms, self._strengths(norms, grouped.tensor))
+        curve = self._curve(norms, grouped.tensor)
         smallest, largest = torch.finfo(norms.dtype).tiny, torch.finfo(norms.dtype).max
 
         def prox_(step: float | Tensor) -> None:
             # A norm of 0 may be one that underflowed. What stays is multiplied by 1.
             norms = grouped.norms().clamp_(smallest, largest)
-            grouped.scale_(radial_prox(norms, step).div_(norms))
+            grouped.scale_(curve.prox_of_size(norms, step).div_(norms))
 
         return prox_
-
-    def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
-        """Strength of each group, broadcastable to (n_members, n_groups)."""
-        return self._along_members("alpha", norms) * self.layout(weight).root_sizes(norms)
-
-    @abstractmethod
-    def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        """The penalty of each group."""
-
-    @abstractmethod
-    def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        """Its derivative by the norm, where that is positive."""
-
-    @abstractmethod
-    def _plan_radial_prox(self, norms: Tensor, strengths: Tensor) -> Callable[..., Tensor]:
-        """Return what gives the new norm of each group from its norm and a step."""
 
 
 class GroupLasso(GroupPenalty):
@@ -143,12 +139,12 @@ class GroupLasso(GroupPenalty):
     groups : sequence, default=None
         Features that stay or go together: each group a list of column indices, a list of
         column names, or a prefix that its column names have in common, as the columns of a
-        one-hot encoding do. A feature in none of them is a group of its own, as all are by
-        default. Groups of hidden neurons are as ever.
+        one-hot encoding do. A feature in none of them is a group by itself, as all are by
+        default. Each hidden neuron is a group in any case.
     adaptive : bool, default=False
-        Divide the strength on each group by its norm after a pilot fit, which the estimator
-        does first (with ``penalty="l2"`` at its default strength) and goes on from: groups
-        that matter are shrunk little, the others drop out.
+        Divide the strength on each group by its norm after an initial fit, from which the
+        estimator goes on (with ``penalty="l2"`` at its default strength): groups that
+        matter are shrunk little, the others drop out.
 
     Raises
     ------
@@ -191,17 +187,8 @@ class GroupLasso(GroupPenalty):
         self.groups = groups
         self.adaptive = adaptive
 
-    def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
-        return self._adapted(super()._strengths(norms, weight))
-
-    def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return strengths * norms
-
-    def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return strengths.expand_as(norms)
-
-    def _plan_radial_prox(self, norms: Tensor, strengths: Tensor) -> Callable[..., Tensor]:
-        return lambda norms, step: soft_threshold(norms, step * strengths)
+    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
+        return ElasticNetCurve(l1=self._strengths(norms, weight))
 
 
 class SparseGroupLasso(GroupLasso):
@@ -222,8 +209,8 @@ class SparseGroupLasso(GroupLasso):
     groups : sequence, default=None
         Features that stay or go together, as in :class:`GroupLasso`.
     adaptive : bool, default=False
-        Adapt the strength on each weight and on each group to a pilot fit, as :class:`L1` and
-        :class:`GroupLasso` do.
+        Adapt the strength on each weight and on each group to an initial fit, as
+        :class:`L1` and :class:`GroupLasso` do.
 
     References
     ----------
@@ -239,6 +226,9 @@ class SparseGroupLasso(GroupLasso):
              [0.0000, 0.0000]]])
     """
 
+    #: What the strengths of the L1 part are multiplied by, if the penalty is adaptive.
+    _l1_factors: Tensor | None = None
+
     def __init__(
         self,
         alpha: Strength = None,
@@ -253,67 +243,53 @@ class SparseGroupLasso(GroupLasso):
 
     def bind(self, layout: Layout) -> Self:
         bound = super().bind(layout)
-        bound._l1_part = L1(adaptive=self.adaptive).bind(layout)
+        if self.adaptive and layout.initial is not None:
+            bound._l1_factors = adaptive_factors(layout.initial.abs())
         return bound
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         share = 1.0 - self._along_members("l1_ratio", norms)
         return share * super()._strengths(norms, weight)
 
-    #: Strength of L1 on each weight, for an alpha and an l1_ratio of 1.
-    _l1_part = L1()
-
     def _l1(self, weight: Tensor) -> list[Any]:
         """Strength of L1 on each layer, to broadcast against its view."""
-        views = self.layout(weight).views(weight)
+        grouping = self.grouping(weight)
+        views = grouping.views(weight)
         alpha = self._along_members("alpha", views[0])
         shared = alpha * self._along_members("l1_ratio", views[0])
-        if not self.adaptive:
+        if self._l1_factors is None:
             return [shared] * len(views)
-        factors = self._l1_part._adapted(torch.ones_like(weight))
-        return [shared * own for own in self.layout(weight).views(factors)]
+        return [shared * factors for factors in grouping.views(self._l1_factors)]
 
     def _value_by_group(self, weight: Tensor) -> Tensor:
-        views = self.layout(weight).views(weight)
+        by_group = super()._value_by_group(weight)
+        views = self.grouping(weight).views(weight)
         l1 = total(s * view.abs() for s, view in zip(self._l1(weight), views, strict=True))
-        return super()._value_by_group(weight).sum(1, keepdim=True) + l1.unsqueeze(1)
+        return by_group.sum(1, keepdim=True) + l1.unsqueeze(1)
 
     def subgradient(self, weight: Tensor) -> Tensor:
         result = super().subgradient(weight)
-        layout = self.layout(weight)
-        views = zip(layout.views(result), layout.views(weight), self._l1(weight), strict=True)
-        for view, own, l1 in views:
-            view.add_(l1 * own.sign())
+        grouping = self.grouping(weight)
+        parts = grouping.views(result), grouping.views(weight), self._l1(weight)
+        for push, view, l1 in zip(*parts, strict=True):
+            push.add_(l1 * view.sign())
         return result
 
     def plan_prox(self, grouped: GroupView) -> Callable[[float | Tensor], None]:
-        l1_by_layer = self._l1(grouped.tensor)
         prox_of_groups_ = super().plan_prox(grouped)
+        l1_by_layer = self._l1(grouped.tensor)
         like = grouped.norms()
 
         def prox_(step: float | Tensor) -> None:
-            by_layer = grouped.spread(beside(step, like))
-            for view, own_step, l1 in zip(grouped.layers, by_layer, l1_by_layer, strict=True):
-                soft_threshold(view, own_step * l1, out=view)
+            by_layer = grouped.spread(tensor_like(step, like))
+            for view, its_step, l1 in zip(grouped.layers, by_layer, l1_by_layer, strict=True):
+                soft_threshold(view, its_step * l1, out=view)
             prox_of_groups_(step)
 
         return prox_
 
 
-class _GroupConcave(ConcaveMixin, GroupPenalty):
-    """MCP or SCAD of the norm of each group."""
-
-    def _radial_value(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return self._value_of(norms, strengths)
-
-    def _radial_slope(self, norms: Tensor, strengths: Tensor) -> Tensor:
-        return self._slope_of(norms, strengths)
-
-    def _plan_radial_prox(self, norms: Tensor, strengths: Tensor) -> Callable[..., Tensor]:
-        return self._plan_prox_of(norms, strengths)
-
-
-class GroupMCP(_GroupConcave):
+class GroupMCP(GroupPenalty):
     r"""Group MCP: the minimax concave penalty on the norm of each group.
 
     With :math:`λ_g = α\sqrt{|g|}` the penalty of a group is :math:`λ_g‖w_g‖ -
@@ -328,7 +304,7 @@ class GroupMCP(_GroupConcave):
         Where the penalty is flat, in units of :math:`λ_g`; above 1. Towards infinity it is
         the group lasso.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        Strength of an additional L2 penalty, as a multiple of alpha: it adds
         :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
         hidden layers None is what :func:`skreg.regularization_path` says.
     groups : sequence, default=None
@@ -351,7 +327,7 @@ class GroupMCP(_GroupConcave):
     """
 
     _per_member = ("alpha", "gamma", "l2_ratio")
-    _curve = (mcp_value, mcp_slope, mcp_prox_of_size)
+    _ranges = {**Penalty._ranges, "gamma": above(1), "l2_ratio": at_least(0)}
     _bend = "gamma"
 
     def __init__(
@@ -366,8 +342,12 @@ class GroupMCP(_GroupConcave):
         self.l2_ratio = l2_ratio
         self.groups = groups
 
+    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
+        gamma = self._tensor("gamma", norms)
+        return MCPCurve(self._strengths(norms, weight), gamma, l2_strength(self, norms))
 
-class GroupSCAD(_GroupConcave):
+
+class GroupSCAD(GroupPenalty):
     r"""Group SCAD: the smoothly clipped absolute deviation on the norm of each group.
 
     With :math:`λ_g = α\sqrt{|g|}` the penalty of a group is :math:`λ_g‖w_g‖` up to the norm
@@ -381,7 +361,7 @@ class GroupSCAD(_GroupConcave):
         Where the penalty is flat, in units of :math:`λ_g`; above 2. Towards infinity it is
         the group lasso.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an L2 penalty beside it, as a multiple of alpha: it adds
+        Strength of an additional L2 penalty, as a multiple of alpha: it adds
         :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
         hidden layers None is what :func:`skreg.regularization_path` says.
     groups : sequence, default=None
@@ -404,7 +384,7 @@ class GroupSCAD(_GroupConcave):
     """
 
     _per_member = ("alpha", "a", "l2_ratio")
-    _curve = (scad_value, scad_slope, scad_prox)
+    _ranges = {**Penalty._ranges, "a": above(2), "l2_ratio": at_least(0)}
     _bend = "a"
 
     def __init__(
@@ -418,3 +398,7 @@ class GroupSCAD(_GroupConcave):
         self.a = a
         self.l2_ratio = l2_ratio
         self.groups = groups
+
+    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
+        a = self._tensor("a", norms)
+        return SCADCurve(self._strengths(norms, weight), a, l2_strength(self, norms))

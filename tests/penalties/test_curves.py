@@ -8,31 +8,39 @@ from hypothesis import given
 from scipy.optimize import minimize_scalar
 from strategies import tensors
 
-from skreg.penalties.concave import mcp_value, scad_value
-from skreg.penalties.curves import elastic_net_prox, mcp_prox, scad_prox, shrink, soft_threshold
+from skreg.penalties.curves import ElasticNetCurve, MCPCurve, SCADCurve, soft_threshold
 
 strengths = tensors(shape=(2, 3), min_value=0.0, max_value=20.0)
 points = tensors(shape=(2, 3))
 
+shrink = ElasticNetCurve(l2=1.0).prox
+
 # name: (prox(v, s), g(w)): prox(v, s) must minimize ½(w − v)² + s·g(w).
 OPERATORS = {
     "soft_threshold": (soft_threshold, lambda w: abs(w)),
-    "shrink": (shrink, lambda w: 0.5 * w**2),
-    "elastic_net": (
-        lambda v, s: elastic_net_prox(v, 0.3 * s, 0.7 * s),
-        lambda w: 0.3 * abs(w) + 0.35 * w**2,
-    ),
+    "l1": (ElasticNetCurve(l1=1.0).prox, lambda w: abs(w)),
+    "l2": (shrink, lambda w: 0.5 * w**2),
+    "elastic_net": (ElasticNetCurve(0.3, 0.7).prox, lambda w: 0.3 * abs(w) + 0.35 * w**2),
 }
 every_operator = pytest.mark.parametrize(("prox", "g"), OPERATORS.values(), ids=OPERATORS)
 
 # Of these the step and the strength are two things, and steps may be beyond gamma.
 CONCAVE = {
-    "mcp": (mcp_prox, mcp_value, st.floats(1.01, 6)),
-    "scad": (scad_prox, scad_value, st.floats(2.01, 6)),
+    "mcp": (MCPCurve, st.floats(1.01, 6)),
+    "scad": (SCADCurve, st.floats(2.01, 6)),
 }
 every_concave_operator = pytest.mark.parametrize(
-    ("prox", "penalty", "shapes"), CONCAVE.values(), ids=CONCAVE
+    ("concave", "shapes"), CONCAVE.values(), ids=CONCAVE
 )
+CURVES = {
+    "l1": lambda alpha: ElasticNetCurve(l1=alpha),
+    "l2": lambda alpha: ElasticNetCurve(l2=alpha),
+    "elastic_net": lambda alpha: ElasticNetCurve(alpha, 0.5 * alpha),
+    "mcp": lambda alpha: MCPCurve(alpha, 2.5),
+    "mcp_l2": lambda alpha: MCPCurve(alpha, 2.5, 0.4 * alpha),
+    "scad": lambda alpha: SCADCurve(alpha, 3.0),
+    "scad_l2": lambda alpha: SCADCurve(alpha, 3.0, 0.4 * alpha),
+}
 alphas = tensors(shape=(2, 3), min_value=0.0, max_value=4.0)
 STEPS = tensors(shape=(2, 3), min_value=0.0, max_value=12.0)
 
@@ -76,13 +84,13 @@ def test_non_expansive_coordinate_by_coordinate(prox, g, a, b, strength):
 @every_concave_operator
 @given(point=points, step=STEPS, alpha=alphas, data=st.data())
 def test_no_point_anywhere_is_better_under_a_concave_penalty(
-    prox, penalty, shapes, point, step, alpha, data
+    concave, shapes, point, step, alpha, data
 ):
-    shape = data.draw(shapes)
-    result = prox(point, step, alpha, shape)
+    curve = concave(alpha, data.draw(shapes))
+    result = curve.prox(point, step)
 
     def objective(w):
-        return 0.5 * (w - point) ** 2 + step * penalty(w.abs(), alpha, shape)
+        return 0.5 * (w - point) ** 2 + step * curve.value(w.abs())
 
     best = objective(result)
     grid = torch.linspace(-12, 12, 2401, dtype=torch.float64).reshape(-1, 1, 1)
@@ -94,15 +102,51 @@ def test_no_point_anywhere_is_better_under_a_concave_penalty(
     assert (result.abs() <= point.abs()).all()
 
 
+@pytest.mark.parametrize("make", CURVES.values(), ids=CURVES)
+@given(point=points, step=STEPS)
+def test_of_a_negative_number_a_curve_is_what_it_is_of_a_positive_one(make, point, step):
+    curve = make(0.7)
+    result = curve.prox_of_size(point.abs(), step)
+    assert torch.equal(curve.prox(point, step), point.sign() * result)
+    assert torch.equal(curve.prox(-point, step), -curve.prox(point, step))
+    away = point[point != 0]
+    torch.testing.assert_close(
+        curve.subgradient(away), away.sign() * curve.slope(away.abs()).expand_as(away)
+    )
+
+
+@pytest.mark.parametrize("make", CURVES.values(), ids=CURVES)
+@given(point=points, alpha=alphas)
+def test_the_slope_is_autograds_derivative_of_the_value(make, point, alpha):
+    size = point.abs().requires_grad_()
+    curve = make(alpha)
+    curve.value(size).sum().backward()
+    inside = size.detach() > 0
+    slope = torch.as_tensor(curve.slope(size.detach())).expand_as(size)
+    torch.testing.assert_close(slope[inside], size.grad[inside], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("make", CURVES.values(), ids=CURVES)
+@given(
+    point=points,
+    metric=tensors(shape=(2, 3), min_value=1e-3, max_value=1e3),
+    scale=st.floats(1e-6, 30),
+)
+def test_the_prox_in_a_metric_is_that_of_its_step(make, point, metric, scale):
+    curve, moved = make(0.7), point.clone()
+    curve.prox_in_metric_(moved, metric.clone(), scale, torch.empty_like(point))
+    torch.testing.assert_close(moved, curve.prox(point, scale / metric), rtol=1e-12, atol=1e-14)
+
+
 @every_concave_operator
 @given(point=points, alpha=alphas, data=st.data())
-def test_concave_edges(prox, penalty, shapes, point, alpha, data):
+def test_concave_edges(concave, shapes, point, alpha, data):
     shape = data.draw(shapes)
     zero = torch.zeros_like(point)
-    assert torch.equal(prox(point, 0.0, alpha, shape), point)
+    assert torch.equal(concave(alpha, shape).prox(point, 0.0), point)
     for step in (0.5, shape, shape - 1.0, shape + 1.0, 50.0):
-        assert torch.equal(prox(point, step, 0.0, shape), point)
-        assert (prox(zero, step, alpha, shape) == 0).all()
+        assert torch.equal(concave(0.0, shape).prox(point, step), point)
+        assert (concave(alpha, shape).prox(zero, step) == 0).all()
 
 
 @pytest.mark.parametrize("step", [3.0, 5.0, 100.0])
@@ -110,7 +154,7 @@ def test_beyond_gamma_the_mcp_is_a_hard_threshold(step):
     # DESIGN: at alpha·√(gamma·step).
     cut = 0.7 * (3.0 * step) ** 0.5
     point = torch.tensor([0.999 * cut, 1.001 * cut, -1.001 * cut], dtype=torch.float64)
-    result = mcp_prox(point, step, 0.7, 3.0)
+    result = MCPCurve(0.7, 3.0).prox(point, step)
     assert torch.equal(result, point * torch.tensor([0.0, 1.0, 1.0]))
 
 
@@ -119,8 +163,8 @@ def test_concave_huge_and_tiny_values(dtype):
     info = torch.finfo(dtype)
     point = torch.tensor([info.max, -info.max, info.tiny, -info.tiny, 0.0], dtype=dtype)
     for step in (0.0, info.tiny, 1.0, 3.0, info.max / 4):
-        for prox in (mcp_prox, scad_prox):
-            result = prox(point, step, 0.7, 3.0)
+        for concave in (MCPCurve, SCADCurve):
+            result = concave(0.7, 3.0).prox(point, step)
             assert result.dtype == dtype
             assert torch.equal(result[:2], point[:2])
             assert torch.isfinite(result).all()
@@ -143,9 +187,10 @@ def test_moreau_identity_of_half_the_squared_norm(point, strength):
 
 @given(point=points, strength=strengths)
 def test_l1_and_l2_are_the_ends_of_the_elastic_net(point, strength):
-    zero = torch.zeros_like(strength)
-    assert torch.equal(elastic_net_prox(point, strength, zero), soft_threshold(point, strength))
-    assert torch.equal(elastic_net_prox(point, zero, strength), shrink(point, strength))
+    for zero in (0.0, torch.zeros_like(strength)):
+        l1, l2 = ElasticNetCurve(strength, zero), ElasticNetCurve(zero, strength)
+        assert torch.equal(l1.prox(point, 1.0), soft_threshold(point, strength))
+        assert torch.equal(l2.prox(point, 1.0), shrink(point, strength))
 
 
 @every_operator

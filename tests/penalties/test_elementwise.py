@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from sklearn.base import clone
 from strategies import tensors
-from user_penalties import WithGamma
 
 from skreg.penalties import (
     L1,
@@ -201,77 +200,6 @@ def test_without_alpha_the_error_says_how_to_give_one():
         L1().prox(torch.ones(1, 2), 0.1)
     with pytest.raises(ValueError, match="ElasticNet has no l1_ratio"):
         ElasticNet(alpha=1.0).value([torch.ones(1, 2)])
-
-
-def test_as_many_alphas_as_members():
-    with pytest.raises(ValueError, match=r"L1.alpha has shape \(3,\).*stack of 2 members"):
-        L1(alpha=[1.0, 2.0, 3.0]).prox(torch.ones(2, 2), 0.1)
-
-
-class TestMakePenalty:
-    def test_none_and_zero_are_no_penalty(self):
-        assert make_penalty(None, 1.0, 0.5) is None
-        assert make_penalty("l1", 0.0, 0.5) is None
-        assert make_penalty(L2(alpha=0.0), 1e-4, 0.5) is None
-
-    def test_an_object_takes_what_it_lacks_from_the_estimator_and_is_left_as_it_was(self):
-        mine = ElasticNet(l1_ratio=0.9)
-        made = make_penalty(mine, 0.3, 0.5)
-        assert (made.alpha, made.l1_ratio) == (0.3, 0.9)
-        assert mine.alpha is None
-
-    def test_a_value_given_twice_is_an_error_that_names_both(self):
-        with pytest.raises(ValueError, match=r"alpha is given twice: alpha=0.3 and penalty=L1"):
-            make_penalty(L1(alpha=0.1), 0.3, 0.5)
-        with pytest.raises(ValueError, match=r"l1_ratio is given twice.*penalty__l1_ratio"):
-            make_penalty(ElasticNet(l1_ratio=0.2), 0.3, 0.7)
-
-    @pytest.mark.parametrize("alpha", [-1.0, np.nan, np.inf])
-    def test_strengths_out_of_range_are_errors(self, alpha):
-        with pytest.raises(ValueError, match="alpha must be finite and at least 0"):
-            make_penalty(L1(alpha=alpha), 1e-4, 0.5)
-        with pytest.raises(ValueError, match="l1_ratio must be between 0 and 1"):
-            make_penalty(ElasticNet(alpha=1.0, l1_ratio=1.5), 1e-4, 0.5)
-
-    @pytest.mark.parametrize("kind", [MCP, GroupMCP])
-    @pytest.mark.parametrize("gamma", [1.0, -3.0, np.inf, np.nan, [3.0, 0.5]])
-    def test_gamma_out_of_range_is_an_error(self, kind, gamma):
-        with pytest.raises(
-            ValueError, match=r"^(Group)?MCP\(gamma=.*\): gamma must be finite and ab"
-        ):
-            make_penalty(kind(gamma=gamma), 0.1, 0.5)
-
-    @pytest.mark.parametrize("kind", [SCAD, GroupSCAD])
-    def test_a_out_of_range_is_an_error(self, kind):
-        with pytest.raises(ValueError, match=r"SCAD\(a=2.0\): a must be finite and above 2"):
-            make_penalty(kind(a=2.0), 0.1, 0.5)
-
-
-class Ranged(WithGamma):
-    _ranges = {**WithGamma._ranges, "gamma": (lambda v: v <= 0.5, "finite and at most 0.5")}
-
-
-class TestParametersOfAUsersOwn:
-    def test_without_a_range_they_must_be_finite(self):
-        assert make_penalty(WithGamma(gamma=-3.0), 0.1, 0.5).gamma == -3.0
-        for gamma in (np.nan, [0.1, np.inf]):
-            with pytest.raises(ValueError, match="gamma must be finite"):
-                make_penalty(WithGamma(gamma=gamma), 0.1, 0.5)
-
-    def test_with_a_range_they_must_be_in_it(self):
-        # Another one than MCP has for a parameter of that name.
-        assert make_penalty(Ranged(gamma=0.1), 0.1, 0.5).gamma == 0.1
-        with pytest.raises(ValueError, match=r"gamma=0.6\): gamma must be finite and at most"):
-            make_penalty(Ranged(gamma=0.6), 0.1, 0.5)
-        with pytest.raises(ValueError, match="alpha must be finite and at least 0"):
-            make_penalty(Ranged(alpha=-1.0), 1e-4, 0.5)
-
-    def test_one_per_member_is_each_members_own_alone(self):
-        weight = torch.tensor([[-3.0, 0.5], [-3.0, 0.5]])
-        both = WithGamma(alpha=1.0, gamma=[0.5, 2.0])
-        for member, gamma in enumerate([0.5, 2.0]):
-            alone = WithGamma(alpha=1.0, gamma=gamma).prox(weight[member : member + 1], 0.7)
-            assert torch.equal(both.prox(weight, 0.7)[member : member + 1], alone)
 
 
 @pytest.mark.parametrize("name", [name for name in PENALTIES if "group" not in name])

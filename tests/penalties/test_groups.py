@@ -1,4 +1,7 @@
-"""Groups of features that the user gives: by index, by name and by prefix."""
+"""Which weights form a group: by layer, and by what the user says of the features."""
+
+import copy
+import pickle
 
 import hypothesis.strategies as st
 import numpy as np
@@ -15,7 +18,7 @@ from strategies import tensors
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGridSearchCV
 from skreg.penalties import GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
 from skreg.penalties.base import Columns, Layout
-from skreg.penalties.groups import GroupLayout, groups_of_features
+from skreg.penalties.groups import Grouping, grouping_of, groups_of_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -24,6 +27,59 @@ X = _rng.normal(size=(150, 6))
 Y = 2 * X[:, 0] + X[:, 1] - 0.4 * X[:, 2] + 0.1 * _rng.normal(size=150)
 FRAME = pd.DataFrame(X, columns=["city_a", "city_b", "age_x", "age_y", "sex", "size"])
 KINDS = [GroupLasso, SparseGroupLasso, GroupMCP, GroupSCAD]
+
+
+# Groups of 2, 2, 2 and 1, 1 and 4 weights.
+LAYERS = [(3, 2), (2, 1), (1, 4)]
+SIZES = [2, 2, 2, 1, 1, 4]
+
+
+class TestGrouping:
+    def test_torchs_own_layers(self):
+        linear = torch.nn.Linear(3, 2)
+        torch.testing.assert_close(
+            grouping_of(linear.weight).norms(linear.weight)[0], linear.weight.norm(dim=0)
+        )
+        conv = torch.nn.Conv2d(3, 2, 5)
+        torch.testing.assert_close(
+            grouping_of(conv.weight).norms(conv.weight)[0],
+            torch.linalg.vector_norm(conv.weight, dim=(0, 2, 3)),
+        )
+        assert grouping_of(conv.weight).sizes == [50, 50, 50]
+        assert grouping_of(linear.bias).sizes == [1, 1]
+
+    def test_steps_that_differ_within_a_group_are_an_error(self):
+        weight, step = torch.ones(1, 2, 2), torch.tensor([[[1.0, 2.0], [1.0, 1.0]]])
+        with pytest.raises(ValueError, match=r"differ within a group: give one step per group"):
+            GroupLasso(0.1).prox(weight, step)
+        same = torch.tensor([[[1.0, 1.0], [2.0, 2.0]]])
+        torch.testing.assert_close(
+            GroupLasso(0.1).prox(weight, same), GroupLasso(0.1).prox(weight, same[..., :1])
+        )
+
+    def test_rows_that_belong_together(self):
+        grouping = Grouping([(3, 2), (2, 1)], row_groups=[1, 0, 1])
+        assert grouping.sizes == [2, 4, 1, 1]
+        weight = torch.tensor([[3.0, 0, 1, 1, 0, 4, 5, -6]], dtype=torch.float64)
+        torch.testing.assert_close(
+            grouping.norms(weight), torch.tensor([[2**0.5, 5, 5, 6]], dtype=torch.float64)
+        )
+        (_, first), (_, second) = grouping.spread(torch.tensor([[10.0, 20, 30, 40]]), weight)
+        assert first.flatten().tolist() == [20, 10, 20]
+        assert second.flatten().tolist() == [30, 40]
+
+    def test_copies_and_pickles_leave_tensors_behind(self):
+        grouping = Grouping(LAYERS)
+        grouping.root_sizes(torch.zeros(1))
+        for same in (copy.deepcopy(grouping), pickle.loads(pickle.dumps(grouping))):
+            assert same.sizes == SIZES
+            assert not same._tensors
+            assert same == grouping
+            assert hash(same) == hash(grouping)
+        n_rows = LAYERS[0][0]
+        assert grouping != Grouping(LAYERS, row_groups=[0] * n_rows)
+        assert grouping != Grouping(LAYERS[:1])
+        assert grouping != LAYERS
 
 
 class TestGroupsOfFeatures:
@@ -114,9 +170,11 @@ def test_neurons_have_groups_of_their_own_as_ever():
     model = RegularizedMLPRegressor(
         (5, 4), penalty=GroupLasso(0.1, groups=[[0, 1, 2]]), max_iter=1, random_state=0
     ).fit(X, Y)
-    layout = model.net_.optimizer_.param_groups[0]["penalty"].layout(model.net_.module_.weight)
-    assert isinstance(layout, GroupLayout)
-    assert layout.sizes == [15, 5, 5, 5] + 5 * [4] + 4 * [1]
+    grouping = model.net_.optimizer_.param_groups[0]["penalty"].grouping(
+        model.net_.module_.weight
+    )
+    assert isinstance(grouping, Grouping)
+    assert grouping.sizes == [15, 5, 5, 5] + 5 * [4] + 4 * [1]
 
 
 def test_one_hot_columns_in_a_pipeline():
@@ -176,12 +234,14 @@ def test_compact_warm_starts_and_partial_fit_keep_the_groups():
     assert selected[0]
     assert not selected.all()
     small = model.compact()
-    layout = small.net_.optimizer_.param_groups[0]["penalty"].layout(small.net_.module_.weight)
-    assert layout.norms(small.net_.module_.weight).shape[1] == len(layout.sizes)
+    grouping = small.net_.optimizer_.param_groups[0]["penalty"].grouping(
+        small.net_.module_.weight
+    )
+    assert grouping.norms(small.net_.module_.weight).shape[1] == len(grouping.sizes)
     for goes_on in (small.fit, small.partial_fit):
         goes_on(X, y)
         weight, penalty = small.net_.module_.weight, small.net_.optimizer_.param_groups[0]
-        sizes = penalty["penalty"].layout(weight).sizes
+        sizes = penalty["penalty"].grouping(weight).sizes
         n_groups = 2 if selected[3] else 1
         n_inputs, n_hidden = small.coefs_[0].shape
         assert sum(sizes[:-n_hidden]) == n_inputs * n_hidden

@@ -1,8 +1,5 @@
 """Group penalties: the prox at steps and sizes that differ by group, layouts, optimizers."""
 
-import copy
-import pickle
-
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
@@ -19,10 +16,9 @@ from strategies import tensors
 
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.optim import ProximalAdam, ProximalSGD, optimality_residual
-from skreg.optim.floor import OF_ALPHA, OF_GRADIENT
 from skreg.penalties import L1, MCP, SCAD, GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
 from skreg.penalties.base import Layout
-from skreg.penalties.groups import GroupLayout, layout_of
+from skreg.penalties.groups import Grouping
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -91,7 +87,7 @@ def test_a_group_keeps_its_direction_or_is_zero(make, weight, step):
     assert (result.abs() <= weight.abs() + 1e-12).all()
     if isinstance(penalty, SparseGroupLasso):
         return
-    norms = GroupLayout(LAYERS).norms
+    norms = Grouping(LAYERS).norms
     gone = by_weight(norms(result) == 0)
     assert ((result == 0) == (gone | (weight == 0))).all()
 
@@ -149,61 +145,14 @@ def test_huge_and_tiny_values(make, dtype):
         assert (result[0, 2] == 0).all()
 
 
-class TestLayout:
-    def test_torchs_own_layers(self):
-        linear = torch.nn.Linear(3, 2)
-        torch.testing.assert_close(
-            layout_of(linear.weight).norms(linear.weight)[0], linear.weight.norm(dim=0)
-        )
-        conv = torch.nn.Conv2d(3, 2, 5)
-        torch.testing.assert_close(
-            layout_of(conv.weight).norms(conv.weight)[0],
-            torch.linalg.vector_norm(conv.weight, dim=(0, 2, 3)),
-        )
-        assert layout_of(conv.weight).sizes == [50, 50, 50]
-        assert layout_of(linear.bias).sizes == [1, 1]
-
-    @every_kind
-    def test_a_convolution_loses_whole_input_channels(self, make):
-        weight = torch.ones(4, 2, 3, 3)
-        weight[:, 1] *= 1e-3
-        result = make(0.5).prox(weight, 1.0)
-        assert (result[:, 0] != 0).all()
-        assert (result[:, 1] == 0).all()
-        assert make(0.5).subgradient(weight).shape == weight.shape
-
-    def test_steps_that_differ_within_a_group_are_an_error(self):
-        weight, step = torch.ones(1, 2, 2), torch.tensor([[[1.0, 2.0], [1.0, 1.0]]])
-        with pytest.raises(ValueError, match=r"differ within a group: give one step per group"):
-            GroupLasso(0.1).prox(weight, step)
-        same = torch.tensor([[[1.0, 1.0], [2.0, 2.0]]])
-        torch.testing.assert_close(
-            GroupLasso(0.1).prox(weight, same), GroupLasso(0.1).prox(weight, same[..., :1])
-        )
-
-    def test_rows_that_belong_together(self):
-        layout = GroupLayout([(3, 2), (2, 1)], row_groups=[1, 0, 1])
-        assert layout.sizes == [2, 4, 1, 1]
-        weight = torch.tensor([[3.0, 0, 1, 1, 0, 4, 5, -6]], dtype=torch.float64)
-        torch.testing.assert_close(
-            layout.norms(weight), torch.tensor([[2**0.5, 5, 5, 6]], dtype=torch.float64)
-        )
-        (_, first), (_, second) = layout.spread(torch.tensor([[10.0, 20, 30, 40]]), weight)
-        assert first.flatten().tolist() == [20, 10, 20]
-        assert second.flatten().tolist() == [30, 40]
-
-    def test_copies_and_pickles_leave_tensors_behind(self):
-        layout = GroupLayout(LAYERS)
-        layout.root_sizes(torch.zeros(1))
-        for twin in (copy.deepcopy(layout), pickle.loads(pickle.dumps(layout))):
-            assert twin.sizes == SIZES
-            assert not twin._tensors
-            assert twin == layout
-            assert hash(twin) == hash(layout)
-        n_rows = LAYERS[0][0]
-        assert layout != GroupLayout(LAYERS, row_groups=[0] * n_rows)
-        assert layout != GroupLayout(LAYERS[:1])
-        assert layout != LAYERS
+@every_kind
+def test_a_convolution_loses_whole_input_channels(make):
+    weight = torch.ones(4, 2, 3, 3)
+    weight[:, 1] *= 1e-3
+    result = make(0.5).prox(weight, 1.0)
+    assert (result[:, 0] != 0).all()
+    assert (result[:, 1] == 0).all()
+    assert make(0.5).subgradient(weight).shape == weight.shape
 
 
 rng = np.random.default_rng(0)
@@ -238,86 +187,6 @@ def test_every_optimizer_arrives_at_a_stationary_point_with_zero_groups(make, op
     assert (weight[0, 2:] == 0).all()
     assert (weight[0, :2].norm(dim=1) > 0.5).all()
     assert optimality_residual([weight], [gradient(weight)], [penalty]) < 1e-6
-
-
-class TestAdamByGroup:
-    def test_one_step_size_per_group_for_gradient_and_prox(self):
-        # Written out: the second moment is the mean over the row, step by step.
-        start = torch.from_numpy(rng.normal(size=(2, 4, 2)))
-        alphas, rates = torch.tensor([0.05, 0.3]), torch.tensor([0.02, 0.05])
-        weight = start.clone().requires_grad_()
-        adam = ProximalAdam([weight], lr=rates.double(), penalty=GroupLasso(alphas.double()))
-        by_hand = start.clone()
-        mean, square = torch.zeros_like(start), torch.zeros(2, 4, 1, dtype=torch.float64)
-        for t in range(1, 40):
-            weight.grad = gradient(weight.detach())
-            adam.step()
-            slope = gradient(by_hand)
-            mean = 0.9 * mean + 0.1 * slope
-            squares = slope.square().mean(2, keepdim=True)
-            floor = OF_GRADIENT**2 * squares.mean(1, keepdim=True)
-            floor = floor + (OF_ALPHA * alphas.double().reshape(2, 1, 1)).square()
-            square = 0.999 * square + 0.001 * (
-                squares + (8 / 0.999**7 * floor if t % 8 == 1 else 0.0)
-            )
-            step = rates.double().reshape(2, 1, 1) / ((square / (1 - 0.999**t)).sqrt() + 1e-8)
-            by_hand = by_hand - step * mean / (1 - 0.9**t)
-            threshold = step * alphas.double().reshape(2, 1, 1) * 2**0.5
-            norm = by_hand.norm(dim=2, keepdim=True)
-            by_hand = by_hand * (1 - threshold / norm).clamp(min=0)
-        torch.testing.assert_close(weight.detach(), by_hand, rtol=1e-10, atol=1e-12)
-        assert (weight == 0).any()
-
-    def test_the_penalty_may_be_exchanged_on_the_way(self):
-        weight = torch.ones(1, 4, 2, dtype=torch.float64, requires_grad=True)
-        adam = ProximalAdam([weight], lr=0.01)
-        group = adam.param_groups[0]
-        shapes = []
-        for penalty in (None, GroupLasso(0.1), GroupMCP(0.1), L1(0.1), GroupLasso(0.1), None):
-            adam.set_penalty(group, penalty)
-            weight.grad = gradient(weight.detach())
-            adam.step()
-            shapes.append(tuple(adam.state[weight]["exp_avg_sq"].shape))
-            assert adam.state[weight]["step"] == len(shapes)
-        assert shapes == [(1, 4, 2), (1, 4), (1, 4), (1, 4, 2), (1, 4), (1, 4, 2)]
-        # Spread over its row, each average says what it said.
-        adam.state[weight]["exp_avg_sq"] = torch.tensor([[[1.0, 3], [2, 2], [0, 0], [4, 0]]])
-        adam.set_penalty(group, GroupLasso(0.1))
-        assert adam.state[weight]["exp_avg_sq"].tolist() == [pytest.approx([2, 2, 0, 2])]
-        adam.set_penalty(group, None)
-        spread = adam.state[weight]["exp_avg_sq"]
-        torch.testing.assert_close(
-            spread[0].float(), torch.tensor([[2.0, 2], [2, 2], [0, 0], [2, 2]])
-        )
-
-    def test_a_layer_of_torchs_own(self):
-        layer = torch.nn.Linear(4, 3).double()
-        adam = ProximalAdam(
-            [{"params": [layer.weight], "penalty": GroupLasso(0.3)}, {"params": [layer.bias]}],
-            lr=0.02,
-        )
-        for _ in range(400):
-            adam.zero_grad()
-            (layer(X) - X[:, :1] - 5).square().mean().backward()
-            adam.step()
-        assert (layer.weight.norm(dim=0) > 0).tolist() == [True, False, False, False]
-        assert (layer.bias > 4).all()
-
-    def test_the_subgradient_has_steps_of_each_weight(self):
-        weight = torch.ones(1, 4, 2, dtype=torch.float64, requires_grad=True)
-        adam = ProximalAdam(
-            [weight], lr=0.01, penalty=GroupLasso(0.1), penalty_method="subgradient"
-        )
-        twin = weight.detach().clone().requires_grad_()
-        torchs = torch.optim.Adam([twin], lr=0.01)
-        for _ in range(20):
-            weight.grad = gradient(weight.detach())
-            adam.step()
-            torchs.zero_grad()
-            (0.5 * (X @ twin - Y).square().sum() / len(X)).backward()
-            GroupLasso(0.1).value([twin]).sum().backward()
-            torchs.step()
-        torch.testing.assert_close(weight, twin)
 
 
 X_multi, Y_multi = make_regression(
@@ -423,7 +292,7 @@ def test_biases_are_groups_of_one_and_left_alone_by_default(make):
     assert any((b == 0).any() for b in bound.intercepts_)
     module = bound.net_.module_
     of_bias = bound.net_.optimizer_.param_groups[1]["penalty"]
-    assert of_bias.layout(module.bias).sizes == [1] * 6
+    assert of_bias.grouping(module.bias).sizes == [1] * 6
 
 
 def test_partial_fit_goes_on_under_another_kind_of_penalty():
@@ -448,7 +317,7 @@ def test_the_net_reports_the_penalty_of_all_layers():
     # The flat tensor's layers are told to the optimizer's own copy, not to the user's object.
     mine = GroupLasso(0.1)
     model.set_params(penalty=mine, alpha=1e-4).fit(X_net, y_net)
-    assert mine._layout is None
+    assert mine._grouping is None
 
 
 # ---------------------------------------------------------------------- reading the result
