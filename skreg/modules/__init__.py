@@ -8,6 +8,8 @@ architecture. ``MLP`` holds them as one module, a single network being the stack
 >>> grid = MLP(5, (8,), 1, n_members=3, random_state=[0, 1, 2])
 >>> grid(torch.ones(4, 5)).shape                  # 3 networks on the same 4 rows
 torch.Size([3, 4, 1])
+>>> grid(torch.ones(3, 4, 5)).shape               # and a table for each
+torch.Size([3, 4, 1])
 
 ``penalized_parameters`` yields the parameters of any module that a penalty acts on by default,
 the weights of its layers, not biases or normalization:

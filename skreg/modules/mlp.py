@@ -1,18 +1,8 @@
 """The network: a stack of K multi-layer perceptrons held as one.
 
-A λ grid, the folds of a cross-validation and an ensemble of seeds are all K networks of one
-architecture. Layer by layer their weights stand in one tensor of shape (K, fan_in, fan_out),
-so that the whole stack runs as one batched matrix product a layer. A single network is the
-stack with K = 1. The layers in turn are views into one flat tensor of all weights and one of
-all biases, so that an optimizer and a penalty take them in one go.
-
->>> import torch
->>> from skreg.modules import MLP
->>> grid = MLP(5, (8,), 1, n_members=3, random_state=[0, 1, 2])
->>> grid(torch.ones(4, 5)).shape                  # 3 networks on the same 4 rows
-torch.Size([3, 4, 1])
->>> grid(torch.ones(3, 4, 5)).shape               # and a table for each
-torch.Size([3, 4, 1])
+Layer by layer the weights stand in one tensor of shape (K, fan_in, fan_out), so that the whole
+stack runs as one batched matrix product a layer. The layers in turn are views into one flat
+tensor of all weights and one of all biases, which an optimizer and a penalty take in one go.
 
 A network initialized here starts from the same numbers as scikit-learn's ``MLPRegressor``
 with the same seed. :mod:`skreg.modules.backprop` computes outputs and gradients faster.

@@ -1,16 +1,5 @@
 """Regularization paths: one network from dense to sparse, and which features are left longest.
 
->>> from sklearn.datasets import load_diabetes
->>> from sklearn.preprocessing import scale
->>> from skreg import RegularizedMLPRegressor, regularization_path
->>> X, y = load_diabetes(return_X_y=True)
->>> lasso = RegularizedMLPRegressor((), penalty="l1", solver="fista")
->>> path = regularization_path(lasso, scale(X), scale(y))
->>> path.n_features[0], path.n_features[-1]
-(np.int64(10), np.int64(0))
->>> sorted(path.entry_alpha.argsort()[-3:].tolist())   # the last three: bmi, bp and s5
-[2, 3, 8]
-
 :mod:`skreg.path.follow` says how a path is followed, :mod:`skreg.path.ends` how its ends are
 found.
 """
