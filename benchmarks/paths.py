@@ -1,14 +1,14 @@
-"""Paths from dense to sparse beside LassoNet, and what they and their CV select.
+"""Paths from dense to sparse and LassoNet's, and what they and their CV select.
 
 Both sides get the same rows, a hidden layer of 64 and one thread, and both run at their
 defaults, on all sets. What is compared is the score–features curve: for k features the best
 test score of any model on the path with at most k. It is averaged over k from 1 to all, evenly
 in log k, so that the small models count. "refit" are the supports of skreg's path trained once
-more without the penalty, which takes the time in its own column.
+more without the penalty, which takes the time in a separate column.
 
-``--support`` measures which features the CV estimators find where that is known, beside
-LassoNet and ``LassoCV``; ``--cv`` the CV estimators beside ``GridSearchCV`` over scikit-learn's
-networks, with as many alphas and folds.
+``--support`` measures which features the CV estimators find where that is known, as do
+LassoNet and ``LassoCV``; ``--cv`` times the CV estimators and ``GridSearchCV`` over
+scikit-learn's networks, with as many alphas and folds.
 
     python benchmarks/paths.py [--quick] [--save] [--seeds N] [--sets NAME ...] [--mice FILE]
                                [--support] [--cv]
@@ -141,7 +141,7 @@ def path_lassonet(split, seed=0):
 
 
 def path_skreg(split, seed=0):
-    """The path's own curve, and that of the refitted supports."""
+    """The curve of the path, and that of the refitted supports."""
     kind = RegularizedMLPClassifier if split.classification else RegularizedMLPRegressor
     network = kind((HIDDEN,), penalty="group_mcp", random_state=seed, device="cpu")
     curves = []
@@ -176,10 +176,10 @@ def print_paths(names, n_seeds, mice):
 
 
 def print_row(name, row):
-    theirs, ours, with_refit, score, own, refitted = row
+    theirs, ours, with_refit, their_score, score, refitted = row
     print(
         f"{name:<10}{theirs:>10.1f}{ours:>8.2f}{theirs / ours:>7.1f}x{with_refit:>8.2f}"
-        f"{score:>12.3f}{own:>8.3f}{own - score:>+8.3f}{refitted:>8.3f}",
+        f"{their_score:>12.3f}{score:>8.3f}{score - their_score:>+8.3f}{refitted:>8.3f}",
         flush=True,
     )
 
@@ -290,7 +290,7 @@ def main():
 
 
 def title(arguments):
-    """Of the page's section: what takes long has its own, which `make bench` leaves alone."""
+    """Of the page's section: what takes long has another, which `make bench` leaves alone."""
     if arguments.support:
         return "Supports that are known"
     if arguments.cv:
