@@ -57,6 +57,7 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/fit.py --save
 	$(BIN)/python benchmarks/grid.py --quick --save
 	$(BIN)/python benchmarks/profile_steps.py --save
+	$(BIN)/python benchmarks/layers.py --save
 	$(BIN)/python benchmarks/predict.py --quick --save
 	$(BIN)/python benchmarks/scale.py --save
 	$(BIN)/python benchmarks/paths.py --quick --save

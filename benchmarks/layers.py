@@ -92,7 +92,7 @@ def plan(shape, batch, without=None):
     return take
 
 
-def compare(with_kind, without, seconds=2.0):
+def compare(with_kind, without, seconds=4.0):
     """Medians by turns: seconds a step with the kind, without it, and of their ratio."""
     n_steps = max(1, int(5e-3 / min(take(3) for take in (with_kind, without))))
     turns, end = [], time.perf_counter() + seconds
