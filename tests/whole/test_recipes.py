@@ -78,11 +78,73 @@ def test_recipe_touches_few_files(recipe, most):
 
 
 def check_penalty():
-    """The log-sum penalty."""
+    """The log-sum penalty: its prox is the argmin, and it gives exact zeros by every way."""
+    from skreg import RegularizedMLPRegressor, StackedGridSearchCV
+    from skreg.penalties.by_name import PENALTIES
+
+    log_sum = PENALTIES["log_sum"]
+    grid = torch.linspace(-6, 6, 24001, dtype=torch.float64).unsqueeze(1)
+    points = torch.linspace(-5, 5, 41, dtype=torch.float64)
+    for alpha, eps in ((0.3, 0.1), (2.0, 1.0), (1.0, 3.0)):
+        penalty = log_sum(alpha, eps)
+        for steps in (0.0, 0.7, torch.linspace(0.1, 4.0, 41, dtype=torch.float64)):
+            costs = 0.5 * (grid - points) ** 2 + steps * penalty._curve(grid).value(grid.abs())
+            moved = penalty.prox(points, steps)
+            at_moved = 0.5 * (moved - points) ** 2
+            at_moved += steps * penalty._curve(moved).value(moved.abs())
+            assert (at_moved <= costs.amin(0) + 1e-9).all()
+        leaf = points[points != 0].clone().requires_grad_()
+        penalty.value([leaf.unsqueeze(0)]).backward()
+        torch.testing.assert_close(penalty.subgradient(leaf.detach()), leaf.grad)
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 8))
+    y = 2 * X[:, 0] - X[:, 1] + 0.1 * rng.normal(size=90)
+    settings = {"learning_rate_init": 0.02, "max_iter": 300, "random_state": 0}
+    model = RegularizedMLPRegressor((), penalty="log_sum", alpha=0.02, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+        np.testing.assert_array_equal(model.coefs_[0][:, 0] == 0, [False] * 2 + [True] * 6)
+        base = clone(model).set_params(penalty=log_sum(), max_iter=30, batch_size=30)
+        search = StackedGridSearchCV(base, {"penalty__eps": [0.05, 0.5]}, cv=3).fit(X, y)
+        for eps, score in zip(
+            [0.05, 0.5], search.cv_results_["split0_test_score"], strict=True
+        ):
+            alone = clone(base).set_params(penalty__eps=eps).fit(X[30:], y[30:])
+            np.testing.assert_allclose(score, alone.score(X[:30], y[:30]), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"LogSum\(eps=-1.0\): eps must be finite and above 0"):
+        clone(model).set_params(penalty=log_sum(eps=-1.0)).fit(X, y)
 
 
 def check_loss():
-    """The Gamma deviance."""
+    """The Gamma deviance: autograd's gradient, and scikit-learn's coefficients."""
+    from sklearn.linear_model import GammaRegressor
+    from sklearn.metrics import mean_gamma_deviance
+
+    from skreg import RegularizedMLPRegressor
+    from skreg.losses import REGRESSION_LOSSES
+
+    gamma = REGRESSION_LOSSES["gamma"]()
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 4))
+    y = np.exp(X @ [0.5, -0.3, 0.0, 0.0]) * rng.gamma(5.0, 0.2, size=100)
+    raw = torch.from_numpy(rng.normal(size=(1, 100, 1))).requires_grad_()
+    target = torch.from_numpy(y).unsqueeze(1)
+    losses = gamma.value(raw, target)
+    losses.sum().backward()
+    torch.testing.assert_close(gamma.gradient(raw.detach(), target), raw.grad)
+    deviance = mean_gamma_deviance(y, raw.detach().exp().flatten().numpy())
+    np.testing.assert_allclose(2 * losses.mean().item(), deviance)
+
+    settings = {"solver": "fista", "tol": 1e-9, "max_iter": 2000, "random_state": 0}
+    model = RegularizedMLPRegressor((), loss="gamma", penalty="l2", alpha=0.1, **settings)
+    theirs = GammaRegressor(alpha=0.1, tol=1e-10, max_iter=1000).fit(X, y)
+    model.fit(X, y)
+    np.testing.assert_allclose(model.coefs_[0][:, 0], theirs.coef_, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(X), theirs.predict(X), rtol=1e-6)
+    with pytest.raises(ValueError, match="needs y > 0"):
+        model.fit(X, y - y.min())
 
 
 def check_activation():
