@@ -45,7 +45,7 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
     hidden_layer_sizes : array-like of int or int, default=(100,)
         Neurons of each hidden layer; ``()`` is a linear model.
 
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+    activation : {...}, default="relu"
         Activation of the hidden layers.
 
     dropout : float, default=0.0

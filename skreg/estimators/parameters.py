@@ -22,7 +22,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -74,8 +74,11 @@ def parametrized(cls: Class) -> Class:
     return cls
 
 
-def assembled_doc(cls: type, parameters: Iterable[str]) -> str:
+def assembled_doc(cls: type, parameters: dict[str, list]) -> str:
     """The docstring of a class, with the sections of those that it inherits from.
+
+    `parameters` has the constraints of each. ``{...}`` in an entry stands for the names that
+    the parameter may be.
 
     An entry of a parameter or an attribute is that of the first class in the order of
     inheritance that has one. So are the other sections, but for the examples.
@@ -88,12 +91,19 @@ def assembled_doc(cls: type, parameters: Iterable[str]) -> str:
         entries: dict[str, str] = {}
         for each in sections:
             for name, entry in _entries(each.get(section, "")):
-                entries.setdefault(name, entry)
+                entries.setdefault(name, _with_options(entry, parameters.get(name, [])))
         names = [*parameters, *(name for name in entries if name.startswith("**"))]
         chosen = [entries[name] for name in (names if section == "Parameters" else entries)]
         text[section] = "\n\n".join(dict.fromkeys(chosen))  # an entry may have several names
     parts = [f"{s}\n{'-' * len(s)}\n{text[s].strip()}" for s in _SECTIONS if text.get(s)]
     return "\n\n".join([sections[0][""].strip(), *parts]) + "\n"
+
+
+def _with_options(entry: str, constraints: list) -> str:
+    """The entry of a parameter with the names that it may be in place of ``{...}``."""
+    options = [each.options for each in constraints if isinstance(each, StrOptions)]
+    names = ", ".join(f'"{name}"' for name in sorted(set().union(*options)))
+    return entry.replace("{...}", f"{{{names}}}")
 
 
 def _sections(doc: str) -> dict[str, str]:

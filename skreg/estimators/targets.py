@@ -39,8 +39,7 @@ class Regression(RegressorMixin, BaseRegularizedNetwork):
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "huber", "poisson", "quantile"} or callable, \
-            default="squared_error"
+    loss : {...} or callable, default="squared_error"
         Loss per sample. :class:`skreg.losses.Huber` and :class:`skreg.losses.Quantile` take
         their parameter as objects, as in ``loss=Quantile(0.9)``. "poisson" predicts exp(f).
         A callable ``loss(y_pred, y_true)`` takes tensors of shape (n_samples, n_outputs)

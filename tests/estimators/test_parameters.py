@@ -11,6 +11,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import skreg
 from skreg.estimators.parameters import COUNT, NON_NEGATIVE, parameter, parametrized
+from skreg.losses import REGRESSION_LOSSES
+from skreg.modules.activations import ACTIVATIONS
 
 # Names and defaults as of 0.1.0, in any order but for the positional ones.
 TRAINING = {
@@ -273,3 +275,11 @@ def test_without_a_docstring_there_is_none():
 
     assert Bare.__doc__ is None
     assert Bare(alpha=2.0).alpha == 2.0
+
+
+def test_names_that_a_parameter_may_be_are_documented_from_its_constraint():
+    doc = inspect.getdoc(skreg.RegularizedMLPRegressor)
+    assert "{...}" not in doc
+    for name, options in (("loss", REGRESSION_LOSSES), ("activation", ACTIVATIONS)):
+        (entry,) = re.findall(rf"^{name} : .+$", doc, re.MULTILINE)
+        assert re.findall(r'"(\w+)"', entry.split("default")[0]) == sorted(options)
