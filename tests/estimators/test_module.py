@@ -29,8 +29,7 @@ from skreg import (
     regularization_path,
 )
 from skreg.losses import Quantile
-from skreg.modules.penalized import assign_penalties, make_penalties
-from skreg.penalties import L1, L2, ElasticNet
+from skreg.penalties import L1, L2
 from skreg.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.filterwarnings(
@@ -157,30 +156,6 @@ def test_penalized_by_rule_by_pattern_and_by_function():
     assert "norm.weight" in zeros(penalized=lambda name, p: name == "norm.weight", alpha=0.5)
 
 
-def test_assign_penalties_takes_the_first_pattern_that_fits():
-    module = Perceptron(6, 1, norm=True)
-    l1, l2 = L1(0.1), L2(0.1)
-    assert assign_penalties(module, {"hidden.*": None, "*": l2}) == {
-        "hidden.weight": None,
-        "out.weight": l2,
-    }
-    assert assign_penalties(module, {"out.*": l1}, "*.weight") == {"out.weight": l1}
-    assert list(assign_penalties(module, l1, penalize_bias=True)) == [
-        "hidden.weight",
-        "hidden.bias",
-        "out.weight",
-        "out.bias",
-    ]
-    # A whole module that is one layer has no dot in its names.
-    assert list(assign_penalties(nn.Linear(2, 1), l1, "*.weight")) == ["weight"]
-    with pytest.raises(
-        ValueError, match=r"penalized: the pattern 'conv\.\*' fits no param.*'out"
-    ):
-        assign_penalties(module, l1, "conv.*")
-    with pytest.raises(ValueError, match=r"penalty: the pattern 'norm\.\*' fits no parameter"):
-        assign_penalties(module, {"norm.*": l1})
-
-
 class Bare(nn.Module):
     """Weights that belong to no layer."""
 
@@ -238,14 +213,7 @@ def test_a_partial_fit_that_asks_for_a_penalty_on_nothing_changes_nothing():
     assert model.penalized_parameters_ == ["weight"]
 
 
-def test_penalties_in_a_dict_have_their_strength_or_take_the_estimators():
-    made = make_penalties({"a": L1(), "b": ElasticNet(l1_ratio=0.2), "c": L2(1.0)}, 0.3, 0.5)
-    assert {k: v.alpha for k, v in made.items()} == {"a": 0.3, "b": 0.3, "c": 1.0}
-    assert made["b"].l1_ratio == 0.2
-    with pytest.raises(ValueError, match=r"alpha=0.3 is not used: each penalty.*has its own"):
-        make_penalties({"a": L1(0.1)}, 0.3, 0.5)
-    with pytest.raises(ValueError, match=r"penalty\['a'\] must be the name of a penalty"):
-        make_penalties({"a": 3}, 0.3, 0.5)
+def test_decoupled_penalties_in_a_dict_are_l2():
     with pytest.raises(ValueError, match="weight decay, an L2 penalty only"):
         regressor(penalty={"*": "l1"}, penalty_method="decoupled").fit(X, Y)
     regressor(penalty={"*": "l2"}, penalty_method="decoupled", max_iter=1).fit(X, Y)

@@ -6,7 +6,7 @@ import torch
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
-from skreg.modules import MLP, penalized_parameters
+from skreg.modules import MLP
 from skreg.modules.activations import ACTIVATIONS
 
 
@@ -104,44 +104,3 @@ class TestDropout:
         mlp(torch.ones(3, 4))
         assert not torch.equal(state, torch.get_rng_state())
         torch.set_rng_state(state)
-
-
-class TestPenalizedParameters:
-    def names(self, module, **settings):
-        return [name for name, _ in penalized_parameters(module, **settings)]
-
-    def test_weights_of_an_mlp_and_biases_when_asked_for(self):
-        mlp = MLP(4, (5,), 1)
-        assert self.names(mlp) == ["weight"]
-        assert self.names(mlp, penalize_bias=True) == ["weight", "bias"]
-        nested = nn.Sequential(mlp, nn.Linear(1, 1))
-        assert self.names(nested) == ["0.weight", "1.weight"]
-
-    @pytest.mark.parametrize(
-        "norm", [nn.BatchNorm1d(8), nn.LayerNorm(8), nn.GroupNorm(2, 8), nn.InstanceNorm1d(8)]
-    )
-    def test_normalization_layers_never(self, norm):
-        net = nn.Sequential(nn.Linear(4, 8), norm, nn.Linear(8, 1))
-        assert self.names(net) == ["0.weight", "2.weight"]
-        assert self.names(net, penalize_bias=True) == [
-            "0.weight",
-            "0.bias",
-            "2.weight",
-            "2.bias",
-        ]
-
-    def test_convolutions_embeddings_and_recurrent_layers(self):
-        net = nn.ModuleDict(
-            {"conv": nn.Conv2d(1, 2, 3), "embed": nn.Embedding(5, 2), "rnn": nn.GRU(2, 2)}
-        )
-        assert self.names(net) == [
-            "conv.weight",
-            "embed.weight",
-            "rnn.weight_ih_l0",
-            "rnn.weight_hh_l0",
-        ]
-
-    def test_a_parameter_shared_by_two_layers_counts_once(self):
-        first, second = nn.Linear(3, 3), nn.Linear(3, 3)
-        second.weight = first.weight
-        assert self.names(nn.Sequential(first, second)) == ["0.weight"]
