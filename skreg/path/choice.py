@@ -24,19 +24,7 @@ _MOST_NAMED = 5
 def finite_everywhere(alphas: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Where the scores of all folds are finite; warns where some are not.
 
-    Parameters
-    ----------
-    alphas : ndarray of shape (n_ratios, n_alphas)
-    scores : ndarray of shape (n_ratios, n_alphas, n_folds)
-
-    Returns
-    -------
-    ndarray of bool of shape (n_ratios, n_alphas)
-
-    Raises
-    ------
-    ValueError
-        If that is nowhere.
+    Alphas have the shape (n_ratios, n_alphas), scores (n_ratios, n_alphas, n_folds).
     """
     finite = np.isfinite(scores).all(2)
     cells = np.argwhere(~finite)
@@ -68,20 +56,8 @@ def comparable(of_all: np.ndarray, of_folds: np.ndarray, among: np.ndarray) -> n
 
     Under a penalty that is not convex features may go one after the other at nearly the same
     alpha. There the network of all rows may have lost most of them and those of the folds
-    none yet, and their scores say nothing of it.
-
-    Parameters
-    ----------
-    of_all : ndarray of shape (n_ratios, n_alphas)
-        How many features the network of all rows has.
-    of_folds : ndarray of shape (n_ratios, n_alphas, n_folds)
-    among : ndarray of bool of shape (n_ratios, n_alphas)
-        Where to look.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_ratios, n_alphas)
-        All of `among` if it would be nowhere.
+    none yet, and their scores say nothing of it. Only places in the mask `among` are
+    returned, and all of these if it would be nowhere.
     """
     mean = of_folds.mean(2)
     alike = np.abs(of_all - mean) <= np.maximum(1, _COMPARABLE * np.maximum(of_all, mean))
@@ -92,19 +68,11 @@ def comparable(of_all: np.ndarray, of_folds: np.ndarray, among: np.ndarray) -> n
 def choose(
     alphas: np.ndarray, scores: np.ndarray, selection: str, eligible: np.ndarray
 ) -> tuple[int, int]:
-    """Return the indices (ratio, alpha) of the choice.
+    """Return the indices (ratio, alpha) of the choice among what is eligible.
 
-    Parameters
-    ----------
-    alphas : ndarray of shape (n_ratios, n_alphas)
-        Ascending in each row.
-    scores : ndarray of shape (n_ratios, n_alphas, n_folds)
-        Finite where eligible.
-    selection : {"min", "1se"}
-        The best mean score (the largest alpha of several), or the largest alpha at the same
-        l1_ratio whose mean score is at most one standard error of the best below it.
-    eligible : ndarray of bool of shape (n_ratios, n_alphas)
-        What may be chosen.
+    With "min" that is the best mean score (the largest alpha of several), with "1se" the
+    largest alpha at the same l1_ratio whose mean score is at most one standard error of the
+    best below it.
     """
     means = np.full(eligible.shape, -np.inf)
     means[eligible] = scores[eligible].mean(1)

@@ -306,7 +306,7 @@ class PathCV(BaseRegularizedMLP):
             if isinstance(grid, Integral) and not is_linear:
                 follower.max_rounds = _MAX_ROUNDS
             paths = follow(follower, table, grid, self.eps)
-            follower.end()
+            follower.net.end()
             longest = max(len(path) for path in paths)
             for path in paths:
                 # Where nothing is left more of the penalty changes nothing.

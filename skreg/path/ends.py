@@ -52,15 +52,7 @@ def alpha_max_of_linear(follower: PathFollower, rows: TensorData) -> np.ndarray:
 
 
 def check_zeros(network: PathNetwork, penalty: Any) -> None:
-    """Raise ValueError where a network's penalty would never leave exactly nothing.
-
-    Parameters
-    ----------
-    network : PathNetwork
-        Of one member, which need not be trained.
-    penalty : str, Penalty or dict
-        What the user calls the network's penalty.
-    """
+    """Raise ValueError where the penalty, as the user gave it, never leaves exactly nothing."""
     if network.leaves_zero(np.full(1, _ENORMOUS), _STEP).any():
         ratio = getattr(network.net.penalty, "l1_ratio", None)
         raise ValueError(
@@ -109,10 +101,7 @@ def sweep_to_nothing(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Double alpha until no member has a feature left, then put the weights back.
 
-    Returns
-    -------
-    alpha_first, alpha_max : ndarray of shape (n_members,)
-        At which each member had lost its first feature, and its last.
+    Returns the alphas at which each member had lost its first feature, and its last.
     """
     saved = follower.save()
     alphas = _FAINT * loss_of_constant

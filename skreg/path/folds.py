@@ -222,10 +222,7 @@ def score_folds(
     """Train every fold along alphas of shape (n_ratios, n_alphas), for these rounds at each.
 
     The folds are divided among threads where their steps are large enough to gain from that.
-
-    Returns
-    -------
-    scores, n_features : ndarray of shape (n_ratios, n_alphas, n_folds)
+    Returns scores and numbers of features, of shape (n_ratios, n_alphas, n_folds).
     """
     parts = []
     for group in _alike_in_size(folds):
@@ -246,7 +243,7 @@ def score_folds(
         tables = [job.train for job in jobs]
         follower, _ = follower_of(nets, tables, ratios, templates[0].max_iter)
         paths = follow_alphas(follower, np.tile(alphas.T, (1, len(part))), rounds, check)
-        follower.end()
+        follower.net.end()
         for member, points in enumerate(paths):
             fold, ratio = part[member // len(ratios)], member % len(ratios)
             scores[ratio, :, fold.number] = fold.scores(points)

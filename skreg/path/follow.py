@@ -67,13 +67,8 @@ _ROWS_AT_ONCE = 256
 class Convexity:
     """How convex the penalty of each member is, by its excess of features.
 
-    Parameters
-    ----------
-    network : PathNetwork
-    rows : TensorData
-    l2_ratios : tuple of two floats
-        L2 that is added where the penalty leaves that open, as a multiple of alpha: without an
-        excess of features, and at most.
+    `l2_ratios` say how much L2 is added where the penalty leaves that open, as a multiple of
+    alpha: without an excess of features, and at most.
     """
 
     def __init__(
@@ -108,20 +103,9 @@ class Convexity:
 class PathFollower:
     """Trains a stack of networks at one alpha after another.
 
-    Time is counted in rounds: as many epochs as take `_STEPS_IN_ROUND` gradient steps. A
-    solver that takes all rows at once goes on to its tolerance in each.
-
-    Parameters
-    ----------
-    network : PathNetwork
-        Its net is trained; what changes is the penalty's `alpha` and its convexity.
-    rows : TensorData
-    max_iter : int
-        Most iterations at an alpha of a solver that goes on to its tolerance.
-    max_rounds : int
-        Rounds at an alpha where nothing happens.
-    l2_ratios : tuple of two floats
-        See :class:`Convexity`.
+    Time is counted in rounds: as many epochs as take `_STEPS_IN_ROUND` gradient steps. Where
+    nothing happens there are `max_rounds` at an alpha. A solver that takes all rows at once
+    goes on to its tolerance instead, for `max_iter` iterations at most.
     """
 
     def __init__(
@@ -156,18 +140,15 @@ class PathFollower:
         return self.net.module_.n_members
 
     def train_at(self, alphas: np.ndarray, n_rounds: int) -> np.ndarray:
-        """Train each member at its alpha; return which features are in.
-
-        Raises ValueError if that diverges.
-        """
-        self._convexity_now = self.convexity.at(self.selected().sum(1))
+        """Train each member at its alpha; return which features are in."""
+        self._convexity_now = self.convexity.at(self.network.selected().sum(1))
         self.network.set_strengths(alpha=alphas, **self._convexity_now)
         if self.net.optimizer_.full_batch:
             for _ in range(self._max_iter):
                 self.net._train_epoch()
                 if self.net.solved().all():
                     break
-            return self.selected()
+            return self.network.selected()
         n_epochs = n_rounds * self._n_epochs
         if self._batch is not None:
             self._take_steps(repeat(self._batch, n_epochs))
@@ -184,7 +165,7 @@ class PathFollower:
                 f"learning_rate_init, or scale the columns of X (StandardScaler) and y "
                 f"(TransformedTargetRegressor)."
             )
-        return self.selected()
+        return self.network.selected()
 
     @torch.no_grad()
     def _take_steps(self, batches: Iterable[Batch]) -> None:
@@ -196,10 +177,6 @@ class PathFollower:
         for batch in batches:
             backprop(*batch)
             take_step()
-
-    def selected(self) -> np.ndarray:
-        """Which features are in, shape (n_members, n_features)."""
-        return self.network.selected()
 
     def point(
         self, member: int, alpha: float, selected: np.ndarray, n_rounds: int
@@ -231,20 +208,13 @@ class PathFollower:
             # Its momentum points to where nobody goes any more.
             self.net.initialize_optimizer()
 
-    @torch.no_grad()
     def restart(self, saved: Sequence[Tensor]) -> None:
         """Put back the weights that `save` returned, with an optimizer that knows nothing."""
-        weights = self.network.named_tensors().values()
-        for tensor, before in zip(weights, saved, strict=False):
-            tensor.copy_(before)
+        self.restore(saved, np.ones(self.n_members, dtype=bool))
         self.net.initialize_optimizer()
 
     def _tensors(self) -> list[Tensor]:
         return [*self.network.named_tensors().values(), *self.network.moments()]
-
-    def end(self) -> None:
-        """Let go of the rows."""
-        self.net.end()
 
 
 def distinct_rows(rows: TensorData, enough: int) -> np.ndarray:
@@ -266,24 +236,12 @@ def distinct_rows(rows: TensorData, enough: int) -> np.ndarray:
 def choose_alphas(
     follower: PathFollower, start: np.ndarray, n_alphas: int
 ) -> list[list[PathPoint]]:
-    """Raise alpha from `start` until no feature is left, in about `n_alphas` points a member.
-
-    Parameters
-    ----------
-    follower : PathFollower
-    start : ndarray of shape (n_members,)
-        The first alpha of each member.
-    n_alphas : int
-
-    Returns
-    -------
-    list of list of PathPoint, one list per member
-    """
+    """Raise alpha from `start` until no feature is left, in about `n_alphas` points a member."""
     n_members = follower.n_members
     paths: list[list[PathPoint]] = [[] for _ in range(n_members)]
     increment = np.full(n_members, np.log(_FIRST_FACTOR))
     alphas, last = start.astype(float), start.astype(float)
-    alive = fewest = follower.selected().sum(1)
+    alive = fewest = follower.network.selected().sum(1)
     rounds, retries = np.zeros(n_members, dtype=int), np.zeros(n_members, dtype=int)
     done = np.zeros(n_members, dtype=bool)
     while not done.all():
@@ -333,21 +291,10 @@ def follow_alphas(
     rounds: Sequence[int] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> list[list[PathPoint]]:
-    """Train at given alphas, one after the other.
+    """Train at ascending alphas, (n_alphas, n_members); return the path of each member.
 
-    Parameters
-    ----------
-    follower : PathFollower
-    alphas : ndarray of shape (n_alphas, n_members)
-        Ascending.
-    rounds : sequence of int of length n_alphas, default=None
-        How long to train at each; None is as long as where nothing happens.
-    check : callable
-        Called before each alpha; may raise to end the path.
-
-    Returns
-    -------
-    list of list of PathPoint, one list per member
+    `rounds` say how long at each; None is as long as where nothing happens. `check` is called
+    before each alpha, and may raise to end the path.
     """
     paths: list[list[PathPoint]] = [[] for _ in range(follower.n_members)]
     for row, n_rounds in zip(

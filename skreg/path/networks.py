@@ -37,7 +37,7 @@ _NUMBERS_AT_ONCE = 2**21
 # A penalty so strong leaves of weights of 1 what it would ever leave.
 _ENORMOUS = 1e9
 # What an MLP holds.
-_TENSORS = ("weight", "bias")
+_TENSORS = "weight", "bias"
 # A module of these alone is a linear model.
 _LINEAR = (nn.Linear, nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
 
@@ -58,12 +58,7 @@ class PathPoint:
 
 
 class PathNetwork(ABC):
-    """What a path asks of a net, whatever its module.
-
-    Parameters
-    ----------
-    net : RegularizedNet
-    """
+    """What a path asks of a net, whatever its module."""
 
     #: How many points of a path are measured as one stack.
     points_at_once = 1
@@ -235,16 +230,10 @@ class PathMLP(PathNetwork):
 
 
 class PathModule(PathNetwork):
-    """A torch module on a path.
+    """A torch module on a path, which is trained on these rows.
 
-    Parameters
-    ----------
-    net : ModuleNet
-    rows : TensorData
-        What it is trained on.
-    following : container of str, default=None
-        Name patterns of a dict of penalties whose strengths are the path's; the others keep
-        theirs. None where there is one penalty.
+    Of a dict of penalties, those of the name patterns `following` have the path's strength;
+    the others keep theirs.
     """
 
     net: ModuleNet

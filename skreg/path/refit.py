@@ -76,12 +76,7 @@ def _train(net: RegularizedNet, rows: TensorData) -> None:
 
 
 class KeepSupport(Penalty):
-    """The indicator of a support: weights are free where the mask is 1, and 0 elsewhere.
-
-    Parameters
-    ----------
-    mask : Tensor of the shape of the weights
-    """
+    """The indicator of a support: weights are free where the mask is 1, and 0 elsewhere."""
 
     alpha = 0.0
 

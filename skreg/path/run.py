@@ -162,7 +162,7 @@ def regularization_path(
         train_dense([template], [job], network)
         follower = PathFollower(network, rows, max_iter=template.max_iter)
         points = follow(follower, rows, alphas, eps)[0]
-        follower.end()
+        follower.net.end()
         path = summarize(template, network, points, rows, held_out, y_val)
         if refit:
             template = copy.deepcopy(template)
@@ -198,18 +198,10 @@ def network_of(template: Estimator, rows: TensorData) -> PathNetwork:
 def train_dense(
     templates: Sequence[Estimator], jobs: Sequence[FitJob], network: PathNetwork
 ) -> None:
-    """Train nets without their penalty, where a path begins; as one stack where that can be.
+    """Train the nets of alike estimators without their penalty, if possible as one stack.
 
-    By the estimator's rules. A convex problem that is solved to a tolerance has one answer,
-    wherever training begins: a path of such needs no dense start.
-
-    Parameters
-    ----------
-    templates : sequence of estimators
-        Prepared, with the same parameters.
-    jobs : sequence of FitJob, one for each
-    network : PathNetwork
-        That of one of them.
+    A convex problem that is solved to a tolerance has one answer, wherever training begins:
+    a path of such networks, of which `network` is one, needs no dense start.
     """
     if network.is_linear and network.net.optimizer_.full_batch:
         return
@@ -242,7 +234,7 @@ def follow(
         saved = follower.save()
         alpha_max = alpha_max_of_linear(follower, rows.to(net.device))
         # Which leaves the constant, the answer at alpha_max itself.
-        selected = follower.selected()
+        selected = follower.network.selected()
         ends = [follower.point(m, alpha_max[m], selected[m], 1) for m in range(len(alpha_max))]
         follower.restart(saved)
         grid = np.geomspace(eps * alpha_max, alpha_max, n_alphas)[:-1]
