@@ -1,9 +1,9 @@
-"""Stability selection: the features that a sparse network picks again and again.
+"""Stability selection: the features that a sparse network selects again and again.
 
-One sparse fit picks the features that this sample happened to favour. Fits on many random
-halves of the rows tell the features that are picked almost whatever the rows from those that
-owe it to chance, and there is a bound for how many of the latter get through. Trained one by
-one that is a hundred fits; here they are one stack.
+One sparse fit selects the features that this sample happened to favour. Fits on many random
+halves of the rows tell the features that are selected almost whatever the rows from those that
+are by chance, and there is a bound for how many of the latter get through. One by one that is
+a hundred fits; here they are one stack.
 
 >>> import numpy as np
 >>> from skreg import RegularizedMLPRegressor, StabilitySelection
@@ -35,17 +35,19 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skreg.estimators.checks import check_takes_alpha, densify, private_random_state
-from skreg.estimators.many import Task, fit_all, threads_for
+from skreg.estimators.checks import (
+    check_takes_alpha,
+    densify,
+    name_of_alpha,
+    private_random_state,
+)
+from skreg.estimators.many import Task, fit_all, threads_for, windows_of
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.estimators.rollback import all_or_nothing
-from skreg.penalties import L2, Penalty
+from skreg.penalties import L2
 from skreg.penalties.by_name import make_penalty
 
 __all__ = ["StabilitySelection"]
-
-# Tables that are made ahead of the fits on them, as in the stacked searches.
-_BYTES_AHEAD = 2**26
 
 
 class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -70,7 +72,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     estimator : RegularizedMLPRegressor or RegularizedMLPClassifier
         The network, with a penalty that gives zeros.
     alphas : array-like of shape (n_alphas,), default=None
-        Strengths of the penalty. None takes the network's own alone.
+        Strengths of the penalty. None takes the network's alone.
     n_subsamples : int, default=100
         Halves of the rows to fit on, drawn in pairs that share no row. Of classes each half
         has half.
@@ -153,7 +155,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError
-            If the estimator is not a network of skreg, or one that chooses its own alpha.
+            If the estimator is not a network of skreg, or one that chooses its alpha.
         ValueError
             If its penalty gives no zeros, an alpha is not positive or there are fewer than
             four samples.
@@ -176,7 +178,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         rng = private_random_state(self.random_state)
         counts = np.zeros((len(self.alphas_), X.shape[1]))
         anywhere = np.zeros((self.n_subsamples, X.shape[1]), dtype=bool)
-        windows = self._windows(X, y, sample_weight, rng)
+        windows = windows_of(self._tables(X, y, sample_weight, rng))
         for task in fit_all(windows, threads_for([self.estimator])):
             if task.exception is not None:
                 raise task.exception
@@ -226,48 +228,38 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
                 f"penalty_method='proximal'."
             )
 
-    def _own_alpha(self) -> bool:
-        """Whether the strength is the penalty object's, and not the network's parameter."""
-        penalty = self.estimator.penalty
-        return isinstance(penalty, Penalty) and penalty.alpha is not None
-
     def _check_alphas(self) -> np.ndarray:
-        own = self.estimator.penalty.alpha if self._own_alpha() else self.estimator.alpha
+        given = self.estimator.get_params()[name_of_alpha(self.estimator)]
         if self.alphas is None:
-            alphas = np.atleast_1d(np.asarray(own, dtype=float))
+            alphas = np.atleast_1d(np.asarray(given, dtype=float))
         else:
             alphas = check_array(self.alphas, ensure_2d=False, dtype=float, input_name="alphas")
         if alphas.ndim != 1 or not (alphas > 0).all():
-            given = f"the network's own, {own}" if self.alphas is None else repr(self.alphas)
-            raise ValueError(f"alphas must be a list of positive numbers, got {given}.")
+            got = f"the network's own, {given}" if self.alphas is None else repr(self.alphas)
+            raise ValueError(f"alphas must be a list of positive numbers, got {got}.")
         return alphas
 
-    def _windows(
+    def _tables(
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, rng: Any
     ) -> Iterator[list[Task]]:
+        """Tasks of each subsample, one for each alpha."""
         names, classes = getattr(self, "feature_names_in_", None), self._classes(y)
-        name = "penalty__alpha" if self._own_alpha() else "alpha"
-        window: list[Task] = []
-        waiting = 0
+        name = name_of_alpha(self.estimator)
         for subsample, rows in enumerate(self._subsamples(y, rng)):
-            table, target = X[rows], y[rows]
             weights = None if sample_weight is None else sample_weight[rows]
+            table = X[rows], y[rows], weights, names
             seed = int(rng.randint(2**31 - 1))
+            tasks = []
             for place, alpha in enumerate(self.alphas_):
                 network = clone(self.estimator)
                 network.set_params(random_state=seed, **{name: float(alpha)})
                 if classes is not None:
                     network._declare_classes(classes)
-                label = subsample, place
-                window.append(Task(network, table, target, weights, names, label=label))
-            waiting += getattr(table, "nbytes", 0)
-            if waiting > _BYTES_AHEAD:
-                yield window
-                window, waiting = [], 0
-        yield window
+                tasks.append(Task(network, *table, label=(subsample, place)))
+            yield tasks
 
     def _classes(self, y: np.ndarray) -> np.ndarray | None:
-        """All classes, where y has one for each row: a half may lack some."""
+        """All classes, of which a half may lack some, where y has one for each row."""
         if is_classifier(self.estimator) and type_of_target(y) in ("binary", "multiclass"):
             return np.unique(y)
         return None

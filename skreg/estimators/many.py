@@ -35,6 +35,10 @@ _FREE = {"alpha", "l1_ratio", "random_state", "tol"}
 _BYTES_OF_WEIGHTS = 2**20
 _BYTES_OF_ACTIVATIONS = 2**22
 
+# Bytes of tables that are made ahead of the fits on them: several may train as one stack, but
+# of large ones there is one at a time.
+_BYTES_AHEAD = 2**26
+
 # Tensors as large as the weights that training holds: weights, gradients, two moments, the
 # best and the first of the epoch, the prox's own, and one for the allocator's rounding.
 _COPIES_OF_WEIGHTS = 12
@@ -130,6 +134,19 @@ def fit_all(
     chunks = wanted()
     for chunk in run_in_threads(work, chunks, n_threads):
         yield from chunk
+
+
+def windows_of(tables: Iterable[Sequence[Task]]) -> Iterator[list[Task]]:
+    """Put the tasks on one table each together, as long as the tables take little memory."""
+    window: list[Task] = []
+    waiting = 0
+    for tasks in tables:
+        size = getattr(tasks[0].X, "nbytes", 0)
+        if window and waiting + size > _BYTES_AHEAD:
+            yield window
+            window, waiting = [], 0
+        window, waiting = [*window, *tasks], waiting + size
+    yield window
 
 
 def threads_for(networks: Sequence[BaseRegularizedNetwork]) -> int:

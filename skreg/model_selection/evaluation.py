@@ -19,13 +19,9 @@ from sklearn.model_selection._validation import _score
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from skreg.estimators.many import Task, fit_all, threads_for
+from skreg.estimators.many import Task, fit_all, threads_for, windows_of
 from skreg.estimators.resume import SearchKeeper
 from skreg.model_selection.nesting import Recorder, find_network, replace_network
-
-# Transformed training rows held at once in wait for their networks, in bytes: candidates of
-# several folds may share a stack, but a large table is transformed for one fold at a time.
-_BYTES_AHEAD = 2**26
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Evaluation:
         networks = [find_network(self._configured(index))[1] for index in {c for c, _ in cells}]
         done = {} if keeper is None else dict(keeper.done)
         tasks = fit_all(
-            self._windows(cells),
+            windows_of(self._tables(cells)),
             threads_for(networks),
             on_progress,
             lambda task: (task.label.candidate, task.label.split) in done,
@@ -109,21 +105,14 @@ class Evaluation:
         rows = self.splits[split]
         return _safe_split(self.estimator, self.X, self.y, rows[part], rows[0])
 
-    def _windows(self, cells: Sequence[tuple[int, int]]) -> Iterator[list[Task]]:
-        """Tasks, as many at a time as there is room for their rows."""
+    def _tables(self, cells: Sequence[tuple[int, int]]) -> Iterator[list[Task]]:
+        """Tasks of candidates on a split that share all but the network, and so its rows."""
         keys = {candidate: self._key_outside(candidate) for candidate in {c for c, _ in cells}}
         groups: dict[tuple, list[int]] = {}
         for candidate, split in cells:
             groups.setdefault((keys[candidate], split), []).append(candidate)
-        window: list[Task] = []
-        waiting = 0
         for (_, split), candidates in groups.items():
-            tasks, size = self._tasks(split, candidates)
-            if window and waiting + size > _BYTES_AHEAD:
-                yield window
-                window, waiting = [], 0
-            window, waiting = window + tasks, waiting + size
-        yield window
+            yield self._tasks(split, candidates)
 
     def _key_outside(self, candidate: int) -> tuple:
         """What tells apart candidates that differ in parameters outside the network."""
@@ -136,7 +125,7 @@ class Evaluation:
         ]
         return prefix, *outside
 
-    def _tasks(self, split: int, candidates: list[int]) -> tuple[list[Task], int]:
+    def _tasks(self, split: int, candidates: list[int]) -> list[Task]:
         """Fit all but the networks of candidates that share the rest; return their tasks."""
         start = time.perf_counter()
         configured = [self._configured(candidate) for candidate in candidates]
@@ -161,8 +150,7 @@ class Evaluation:
             else:
                 task.fail(error)
             tasks.append(task)
-        size = 0 if error else getattr(recorder.X_, "nbytes", 0)
-        return tasks, size
+        return tasks
 
     def _finish(
         self, task: Task, test_rows: Callable[[int], Any], train_rows: Callable[[int], Any]

@@ -37,7 +37,7 @@ _SHARDS_PER_JOB = 8
 
 
 class _StackedSearch:
-    """The `fit` of both searches, over scikit-learn's own parts where it has them."""
+    """The `fit` of both searches, of scikit-learn's parts where it has them."""
 
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=False)
@@ -137,7 +137,7 @@ class _StackedSearch:
         if n_shards == 1:
             done = dict(evaluation.run(cells, report, keeper))
         else:
-            # Cells of one split stay together: the fewer splits a shard has, the fewer
+            # Cells of one split are kept together: the fewer splits a shard has, the fewer
             # transformers it fits and the more its networks share.
             cells.sort(key=lambda cell: cell[1])
             parallel = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)
@@ -183,7 +183,7 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
         A :class:`~skreg.RegularizedMLPRegressor` or
         :class:`~skreg.RegularizedMLPClassifier`; a ``Pipeline`` that ends in one; or a
         ``TransformedTargetRegressor`` around either. Transformers are fitted once per split
-        and setting of their own parameters. A :class:`~skreg.RegularizedNetRegressor` or
+        and setting of their parameters. A :class:`~skreg.RegularizedNetRegressor` or
         :class:`~skreg.RegularizedNetClassifier` may take their place: such networks are
         fitted one by one, as in scikit-learn's search.
     param_grid : dict or list of dicts

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import is_classifier
+from sklearn.base import _fit_context, is_classifier
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, indexable
@@ -26,6 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from skreg.estimators.checks import densify, private_random_state
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.estimators.parameters import SHARE, SHARE_BETWEEN, parameter, parametrized
+from skreg.estimators.rollback import all_or_nothing
 from skreg.path.choice import alphas_of_rules, choose, comparable, finite_everywhere
 from skreg.path.ends import check_zeros
 from skreg.path.folds import (
@@ -75,7 +76,7 @@ class PathCV(BaseRegularizedMLP):
 
     alphas : int or array-like of shape (n_alphas,), default=100
         About how many alphas the path of all rows visits, where it decides by itself as
-        :func:`skreg.regularization_path` does, with shorter stays; or the alphas to try.
+        :func:`skreg.regularization_path` does, in fewer rounds; or the alphas to try.
 
     eps : float, default=1e-3
         Where a path begins, as a share of the alpha that leaves nothing; with hidden layers
@@ -96,7 +97,7 @@ class PathCV(BaseRegularizedMLP):
 
     n_jobs : int or None, default=None
         Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
-        small networks stay on one, which is faster. The result is the same, to rounding.
+        small networks are trained on one, which is faster. The result is the same, to rounding.
 
     store_networks : bool, default=False
         Whether `path_` keeps the network at each alpha, for its `estimator_at`: as many
@@ -136,8 +137,8 @@ class PathCV(BaseRegularizedMLP):
     eligible_ : ndarray of bool of the shape of `alphas_`
         What may be chosen: where the scores of all folds are finite. With hidden layers
         features may go one after the other at nearly the same alpha; where the network of all
-        rows has lost a quarter more or less of them than those of the folds, their scores are
-        not its own.
+        rows has lost a quarter more or less of them than those of the folds, their scores
+        say nothing of it.
 
     best_score_ : float
         The mean score of the choice.
@@ -192,6 +193,30 @@ class PathCV(BaseRegularizedMLP):
         """The alpha that was chosen, which estimators of one alpha have as a parameter."""
         return vars(self).get("alpha_", DEFAULT_ALPHA)
 
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
+        """Find alpha, and fit the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Used in training, and in scoring where the scorer takes it. With metadata routing
+            the scorer has to say so (``set_score_request``).
+        **params : dict of str -> object
+            Passed on to the splitter and the scorer, as in
+            :class:`sklearn.model_selection.GridSearchCV`: `groups`, and with metadata routing
+            (``sklearn.set_config(enable_metadata_routing=True)``) whatever is requested.
+
+        Returns
+        -------
+        self : object
+        """
+        self._fit_path(X, y, sample_weight, params)
+        return self
+
     @available_if(_never)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Not here: `fit` chooses alpha from all rows."""
@@ -229,8 +254,7 @@ class PathCV(BaseRegularizedMLP):
         if self.penalty is None or getattr(self.penalty, "alpha", None) is not None:
             raise ValueError(
                 f"{type(self).__name__} chooses alpha, but penalty={self.penalty!r} leaves "
-                f"nothing to choose. Use a penalty by name, or an object without an alpha of "
-                f"its own."
+                f"nothing to choose. Use a penalty by name, or an object without an alpha."
             )
         parameters = self.get_params(deep=False)
         parameters.update(alpha=1.0, l1_ratio=l1_ratio, random_state=seed)

@@ -1,7 +1,7 @@
 """The alpha at which nothing is left, by search.
 
 Without hidden layers there is an answer to any number of digits: the smallest alpha for which
-a proximal step from the model without features stays there. For the lasso that search finds
+a proximal step from the model without features leaves it there. For the lasso that search finds
 max|Xᵀ(y − ȳ)|/n, and it works for every loss and penalty alike.
 
 With hidden layers the network without features is stationary at every alpha, and which alpha

@@ -236,7 +236,7 @@ def distinct_rows(rows: TensorData, enough: int) -> np.ndarray:
 def choose_alphas(
     follower: PathFollower, start: np.ndarray, n_alphas: int
 ) -> list[list[PathPoint]]:
-    """Raise alpha from `start` until no feature is left, in about `n_alphas` points a member."""
+    """Raise alpha from `start` until no feature is left, about `n_alphas` times a member."""
     n_members = follower.n_members
     paths: list[list[PathPoint]] = [[] for _ in range(n_members)]
     increment = np.full(n_members, np.log(_FIRST_FACTOR))

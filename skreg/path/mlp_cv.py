@@ -1,4 +1,4 @@
-"""The estimators that choose their own alpha, as ``LassoCV`` does for a linear model.
+"""The estimators that choose their alpha, as ``LassoCV`` does for a linear model.
 
 >>> from sklearn.datasets import load_diabetes
 >>> from sklearn.preprocessing import scale
@@ -15,13 +15,8 @@ How they do it stands in :mod:`skreg.path.cv` and :mod:`skreg.path.folds`.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sklearn.base import _fit_context
-
 from skreg.estimators.mlp import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.estimators.parameters import parametrized
-from skreg.estimators.rollback import all_or_nothing
 from skreg.path.cv import PathCV
 
 
@@ -56,32 +51,6 @@ class RegularizedMLPRegressorCV(PathCV, RegularizedMLPRegressor):
 
     _of_one_alpha = RegularizedMLPRegressor
 
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
-    ) -> RegularizedMLPRegressorCV:
-        """Find alpha, and fit the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Used in training, and in scoring where the scorer takes it. With metadata routing
-            the scorer has to say so (``set_score_request``).
-        **params : dict of str -> object
-            Passed on to the splitter and the scorer, as in
-            :class:`sklearn.model_selection.GridSearchCV`: `groups`, and with metadata routing
-            (``sklearn.set_config(enable_metadata_routing=True)``) whatever is requested.
-
-        Returns
-        -------
-        self : RegularizedMLPRegressorCV
-        """
-        self._fit_path(X, y, sample_weight, params)
-        return self
-
 
 @parametrized
 class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
@@ -112,29 +81,3 @@ class RegularizedMLPClassifierCV(PathCV, RegularizedMLPClassifier):
     """
 
     _of_one_alpha = RegularizedMLPClassifier
-
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, **params: Any
-    ) -> RegularizedMLPClassifierCV:
-        """Find alpha, and fit the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Used in training, and in scoring where the scorer takes it. With metadata routing
-            the scorer has to say so (``set_score_request``).
-        **params : dict of str -> object
-            Passed on to the splitter and the scorer, as in
-            :class:`sklearn.model_selection.GridSearchCV`: `groups`, and with metadata routing
-            (``sklearn.set_config(enable_metadata_routing=True)``) whatever is requested.
-
-        Returns
-        -------
-        self : RegularizedMLPClassifierCV
-        """
-        self._fit_path(X, y, sample_weight, params)
-        return self

@@ -130,7 +130,7 @@ class PathNetwork(ABC):
         """Set parameters of each member's penalty: its alpha, or what else may differ."""
         strengths = self._scalars_or_tensors(values)
         self.net.penalty = self._with_strengths(self.net.penalty, strengths)
-        # Not by the net's own method: the kind stays, and with it the optimizer's state.
+        # Not by `set_penalty`: the kind is the same, and the optimizer's state is kept.
         for group in self._groups():
             group["penalty"] = with_strengths(group["penalty"], strengths)
 
@@ -259,7 +259,7 @@ class PathModule(PathNetwork):
             )
         by_name = net._penalties()
         followers = {name: by_name[name] for name in follows if follows[name]}
-        chosen = {name: own for name, own in followers.items() if own is not None}
+        chosen = {name: each for name, each in followers.items() if each is not None}
         if not chosen:
             raise ValueError(
                 f"No parameter of the module {type(net.module_.network).__name__} has a "
@@ -327,8 +327,8 @@ class PathModule(PathNetwork):
         if self._following is None:
             return with_strengths(penalty, strengths)
         return penalty and {
-            pattern: with_strengths(own, strengths) if pattern in self._following else own
-            for pattern, own in penalty.items()
+            pattern: with_strengths(each, strengths) if pattern in self._following else each
+            for pattern, each in penalty.items()
         }
 
     def _counted(self) -> list[tuple[Tensor, Any]]:

@@ -60,7 +60,7 @@ def regularization_path(
 ) -> RegularizationPath:
     """Train a network along rising strengths of its penalty, from dense to nothing left.
 
-    The network is trained without the penalty first, by the estimator's own rules. Each
+    The network is trained without the penalty first, by the estimator's rules. Each
     alpha goes on from the weights of the one before. With "adam" and "sgd" it trains for as
     many epochs as take 50 gradient steps, but stops when a feature is lost; "fista" stops when
     its residual is at most the estimator's `tol`, after `max_iter` iterations at the latest.
@@ -80,7 +80,7 @@ def regularization_path(
         A :class:`RegularizedMLPRegressor`, :class:`RegularizedMLPClassifier`,
         :class:`RegularizedNetRegressor` or :class:`RegularizedNetClassifier`. Not changed.
         Its penalty is to give exact zeros; "group_mcp" selects features best. Its `alpha` is
-        not used. In a dict of penalties those with an alpha of their own keep it, and the
+        not used. In a dict of penalties those with an alpha keep it, and the
         others follow the path's.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Of a torch module also (n_samples, ...), such as images.
@@ -106,7 +106,7 @@ def regularization_path(
     Raises
     ------
     TypeError
-        If the estimator chooses its own alpha.
+        If the estimator chooses its alpha.
     ValueError
         If `alphas` is a number and the penalty gives no exact zeros, if no penalty follows
         the path's alpha, if only one of `X_val` and `y_val` is given or they are not like `X`
@@ -191,7 +191,7 @@ def network_of(template: Estimator, rows: TensorData) -> PathNetwork:
         return PathMLP(template.net_)
     following = None
     if isinstance(template.penalty, dict):
-        following = {name for name, own in template.penalty.items() if follows_alpha(own)}
+        following = {name for name, each in template.penalty.items() if follows_alpha(each)}
     return PathModule(template.net_, rows, following)
 
 
