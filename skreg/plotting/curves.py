@@ -93,10 +93,8 @@ class LossCurveDisplay:
         ax, log
             As in :meth:`plot`.
         """
-        attributes, kind = ("data_loss_curve_",), "a fitted network of skreg"
-        network, _ = fitted_network(
-            estimator, attributes=attributes, caller=cls.__name__, kind=kind
-        )
+        kind, attributes = "a fitted network of skreg", ("data_loss_curve_",)
+        network, _ = fitted_network(estimator, cls.__name__, kind, attributes)
         display = cls(network.data_loss_curve_, network.penalty_curve_, name=name)
         return display.plot(ax=ax, log=log)
 
@@ -314,22 +312,12 @@ class RegularizationPathDisplay:
         ax : array of Axes, default=None
             As in :meth:`plot`.
         """
-        chosen, _ = fitted_network(
-            estimator,
-            attributes=("score_path_",),
-            caller=cls.__name__,
-            kind="a fitted RegularizedMLPRegressorCV or RegularizedMLPClassifierCV",
-        )
+        kind = "a fitted RegularizedMLPRegressorCV or RegularizedMLPClassifierCV"
+        chosen, _ = fitted_network(estimator, cls.__name__, kind, ("score_path_",))
         scores, *alphas = chosen._scores_along_path()
         # An alpha of 0 has no place on the axis.
-        alpha_min, alpha_1se = (alpha or None for alpha in alphas)
-        display = cls._of_path(
-            chosen.path_,
-            scores,
-            score_name=score_name,
-            alpha_min=alpha_min,
-            alpha_1se=alpha_1se,
-        )
+        marks = dict(zip(("alpha_min", "alpha_1se"), (a or None for a in alphas), strict=True))
+        display = cls._of_path(chosen.path_, scores, score_name=score_name, **marks)
         return display.plot(ax=ax)
 
 

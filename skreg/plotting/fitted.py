@@ -26,7 +26,10 @@ def wrapped(estimator: Any, *, fitted: bool) -> tuple[str, Any] | None:
 
 
 def fitted_network(
-    estimator: Any, *, attributes: tuple[str, ...], caller: str, kind: str
+    estimator: Any,
+    caller: str,
+    kind: str = "a fitted network",
+    attributes: tuple[str, ...] = ("coefs_", "penalized_parameters_"),
 ) -> tuple[Any, np.ndarray | None]:
     """Return the fitted network, and the names of the features that reach it if they have some.
 

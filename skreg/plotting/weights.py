@@ -195,19 +195,12 @@ class WeightDistributionDisplay:
                 f"WeightDistributionDisplay.from_estimators takes a list of estimators, got "
                 f"{type(estimators).__name__}. For a single one use from_estimator."
             )
-        networks = [_find_network(estimator, cls.__name__)[0] for estimator in estimators]
+        networks = [fitted_network(estimator, cls.__name__)[0] for estimator in estimators]
         if names is None:
             names = [_describe(network) for network in networks]
         weights, layer_names = _layers(networks)
         display = cls(weights=weights, names=list(names), layer_names=layer_names)
         return display.plot(ax=ax, bins=bins, per_layer=per_layer, log=log)
-
-
-def _find_network(estimator: Any, caller: str) -> tuple[Any, np.ndarray | None]:
-    attributes = ("coefs_", "penalized_parameters_")
-    return fitted_network(
-        estimator, attributes=attributes, caller=caller, kind="a fitted network"
-    )
 
 
 def _layers(estimators: Sequence[Any]) -> tuple[list[list[np.ndarray]], list[str] | None]:
@@ -406,7 +399,7 @@ class WeightMatrixDisplay:
         ax, sort, colorbar
             As in :meth:`plot`.
         """
-        network, names = _find_network(estimator, cls.__name__)
+        network, names = fitted_network(estimator, cls.__name__)
         if not hasattr(network, "coefs_"):
             raise ValueError(
                 f"WeightMatrixDisplay draws a layer from inputs to neurons, and "
