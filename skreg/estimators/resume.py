@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import Interval
 from skreg.training.checkpoint import Checkpoint, fingerprint, network_fingerprint
 from skreg.training.data import TensorData
 from skreg.training.net import RegularizedNet
-from skreg.training.state import random_state_from, random_state_to, restore, snapshot
+from skreg.training.state import TrainingState, random_state_from, random_state_to
 
 RESUME_CONSTRAINTS: dict = {
     "checkpoint": [str, os.PathLike, None],
@@ -113,21 +113,24 @@ class FitKeeper:
             }
         )
         state = self._checkpoint.state
-        if state is not None and state["net"]["n_epochs_"] > self._max_iter:
+        n_epochs = 0 if state is None else state["net"]["counts"]["n_epochs_"]
+        if n_epochs > self._max_iter:
             raise ValueError(
-                f"checkpoint={str(self._checkpoint.path)!r} holds a fit of "
-                f"{state['net']['n_epochs_']} epochs, more than max_iter={self._max_iter}. "
-                f"Raise max_iter, or set resume=False to begin anew and overwrite it."
+                f"checkpoint={str(self._checkpoint.path)!r} holds a fit of {n_epochs} epochs, "
+                f"more than max_iter={self._max_iter}. Raise max_iter, or set resume=False to "
+                f"begin from scratch and overwrite it."
             )
 
     def restore(self, net: RegularizedNet) -> None:
         """Put a net that has begun where it stood, if there is something to go on from."""
         if self._checkpoint.state is not None:
-            restore(net, self._checkpoint.state["net"])
+            TrainingState.from_arrays(self._checkpoint.state["net"]).put(net)
 
     def keep(self, net: RegularizedNet, *, last: bool = False) -> None:
         """Write where the net stands, if it is time."""
-        self._checkpoint.keep(lambda: {"begin": self._begin, "net": snapshot(net)}, last=last)
+        self._checkpoint.keep(
+            lambda: {"begin": self._begin, "net": TrainingState.of(net).to_arrays()}, last=last
+        )
 
 
 class SearchKeeper:

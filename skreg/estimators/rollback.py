@@ -7,16 +7,14 @@ changes of it is copied before, and put back too.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from torch import Tensor
 
-from skreg.training.device import move
 from skreg.training.net import RegularizedNet
+from skreg.training.state import TrainingState, move
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 
@@ -78,35 +76,20 @@ def _remember(thing: Any) -> Callable[[], None]:
 def _remember_net(net: RegularizedNet) -> Callable[[], None]:
     """Return what puts a net back, with all that training changes in place."""
     put_back_attributes = _remember(net)
+    state = TrainingState.of(net, copied=True)
+    # Who trains the net wants a copy of its weights too.
+    net._start = state.weights
     module, optimizer, device = net.module_, net.optimizer_, net.device
-    # Who trains the net wants them too.
-    weights = net._start = net.copy_state()
-    was_training = module.training
-    states = {
-        parameter: {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
-        for parameter, state in optimizer.state.items()
-    }
     groups = [dict(group) for group in optimizer.param_groups]
-    progress = {k: copy.copy(v) for k, v in vars(net.progress).items()}
-    orders = [shuffler._order for shuffler in net.shufflers]
-    generators = [generator.get_state() for generator in net._generators]
 
     def put_back() -> None:
         put_back_attributes()
         move(module, optimizer, device)
-        module.load_state_dict(weights)
-        module.train(was_training)
+        state.put(net)
         for parameter in module.parameters():
             parameter.grad = None
-        optimizer.state.clear()
-        optimizer.state.update(states)
         for group, settings in zip(optimizer.param_groups, groups, strict=True):
             group.update(settings)
         optimizer.free_scratch()
-        vars(net.progress).update(progress)
-        for shuffler, order in zip(net.shufflers, orders, strict=True):
-            shuffler._order = order
-        for generator, drawn in zip(net._generators, generators, strict=True):
-            generator.set_state(drawn)
 
     return put_back

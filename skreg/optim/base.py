@@ -6,7 +6,7 @@ A subclass takes the gradient step and the proximal step (:mod:`skreg.optim`).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -48,15 +48,6 @@ def along_members(values: float | Tensor, parameter: Tensor) -> Any:
     if isinstance(values, Tensor) and values.ndim:
         return values.reshape(-1, *[1] * (parameter.ndim - 1))
     return values
-
-
-def _pick_members(value: Any, members: Sequence[int], n_members: int) -> Any:
-    """Copy what `value` holds of some members; all of it if it has no axis of members."""
-    if not isinstance(value, Tensor):
-        return value
-    if value.ndim == 0 or len(value) != n_members:
-        return value.clone()
-    return value[list(members)]
 
 
 def _check_settings(group: dict[str, Any]) -> None:
@@ -231,22 +222,6 @@ class PenalizedOptimizer(Optimizer):
             lr = along_members(group["lr"], parameter)
             parameter.sub_(lr * penalty.subgradient(parameter))
         return gradient
-
-    @torch.no_grad()
-    def copy_members(self, source: Any, members: Sequence[int]) -> None:
-        """Take over the state of some members of another optimizer of the same kind.
-
-        The parameters of both are stacks; member i here goes on where `members[i]` stands
-        there. What all members share, like Adam's count of steps, is copied as it is.
-        """
-        self.state.clear()
-        for group, other in zip(self.param_groups, source.param_groups, strict=True):
-            for own, theirs in zip(group["params"], other["params"], strict=True):
-                if theirs in source.state:
-                    self.state[own] = {
-                        name: _pick_members(value, members, len(theirs))
-                        for name, value in source.state[theirs].items()
-                    }
 
     @abstractmethod
     def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ depends on besides the parameters.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -89,12 +89,6 @@ class FullBatchOptimizer(Optimizer):
 
     def free_scratch(self) -> None:
         """Nothing: there is no memory that only steps need."""
-
-    @torch.no_grad()
-    def copy_members(self, source: Self, members: Sequence[int]) -> None:
-        """Go on where some members of another solver stand."""
-        for name in self._STATE:
-            setattr(self, name, _each(lambda v: v[list(members)], getattr(source, name)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next step depends on besides the parameters."""

@@ -29,7 +29,7 @@ from skreg.path.run import train_dense
 from skreg.training.data import TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.runtime import WORTH_MORE_THREADS, run_in_threads
-from skreg.training.stack import join
+from skreg.training.stack import join, join_rows
 
 Scorer = Callable[..., float]
 
@@ -185,7 +185,8 @@ def follower_of(
             tables.append(data)
     joined, table = members[0], tables[0]
     if len(members) > 1:
-        joined, table, _ = join(members, tables, [None] * len(members))
+        table = join_rows(members, tables)
+        joined = join(members, table)
         if all(member.data_losses_ for member in members):
             firsts = [member.data_losses_[0] for member in members]
             joined.data_losses_ = [np.concatenate(firsts)]

@@ -27,7 +27,7 @@ import joblib
 import numpy as np
 import torch
 
-_MAGIC = b"skreg checkpoint 1\n"
+_MAGIC = b"skreg checkpoint 2\n"
 _DIGEST = hashlib.sha256().digest_size
 _SCALARS = {NoneType, bool, int, float, complex, str, bytes}
 _LIBRARIES = {"builtins", "numpy", "scipy", "sklearn", "skreg", "torch"}

@@ -67,6 +67,7 @@ class Loop:
     scores_: list[np.ndarray]
     #: Copies of what training begins with, where they have been made before it.
     _start: dict[str, Tensor] = {}
+    _best_state: dict[str, Tensor]
     _generators: list[torch.Generator]
     _backprop: Backprop | None
 

@@ -11,7 +11,6 @@ hold says :mod:`skreg.training.skorch_net`; that module and this one are all tha
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -28,12 +27,12 @@ from skreg.optim import optimality_residual
 from skreg.penalties import Penalty
 from skreg.penalties.base import Columns, Layout
 from skreg.training.data import Shuffler, TensorData
-from skreg.training.device import move, restore_generators
 from skreg.training.loop import Keeper, Loop
 from skreg.training.passes import mean_losses_and_gradients, raw_outputs
-from skreg.training.pickling import curves_from_plain, curves_to_plain, from_plain, to_plain
+from skreg.training.pickling import get_state, set_state
 from skreg.training.progress import Progress
 from skreg.training.skorch_net import Decoder, SkorchSide
+from skreg.training.state import CURVES, move, restore_generators
 
 
 class RegularizedNet(Loop, SkorchSide):
@@ -173,6 +172,7 @@ class RegularizedNet(Loop, SkorchSide):
         self.scores_: list[np.ndarray] = []
         self.epochs_before_ = self.scores_before_ = 0
         self._backprop = None
+        self._best_state = {}
         self._generators = [
             torch.Generator(self.device).manual_seed(
                 int(shuffler.random_state.randint(2**31 - 1))
@@ -186,23 +186,17 @@ class RegularizedNet(Loop, SkorchSide):
 
         Nobody listens to it: it has no callbacks.
         """
-        settings: dict[str, Any] = {
-            "optimizer": self.optimizer,
-            "penalty": self.penalty,
-            "penalize_bias": self.penalize_bias,
-            "progress": self.progress,
-            "shufflers": self.shufflers,
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "max_epochs": self.max_epochs,
-            "max_fun": self.max_fun,
-            "callbacks": None,
-            "verbose": 0,
-            "device": self.device,
-            "columns": self.columns,
-            "initial": self.initial,
-        }
-        return type(self)(module, self.criterion, **{**settings, **changes}).initialize()
+        settings = {**self.settings(), "callbacks": None, "verbose": 0, **changes}
+        return type(self)(module, self.criterion, **settings).initialize()
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the net was made with, but for module, criterion and callbacks."""
+        names = (
+            *("optimizer", "penalty", "penalize_bias", "progress", "shufflers", "batch_size"),
+            *("shuffle", "max_epochs", "max_fun", "verbose", "device"),
+            *("columns", "initial"),
+        )
+        return {name: getattr(self, name) for name in names}
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
         """Raw outputs of the first member, for skorch's own `predict` and scoring."""
@@ -259,9 +253,8 @@ class RegularizedNet(Loop, SkorchSide):
     def continue_curves(self, previous: RegularizedNet) -> None:
         """Go on with the curves of a net that trained the same module before."""
         self._start = previous._start
-        self.data_losses_ = list(previous.data_losses_)
-        self.penalties_ = list(previous.penalties_)
-        self.scores_ = list(previous.scores_)
+        for name in CURVES:
+            setattr(self, name, list(getattr(previous, name)))
         self.epochs_before_, self.scores_before_ = len(self.data_losses_), len(self.scores_)
         self.progress.samples_seen = previous.progress.samples_seen
 
@@ -390,14 +383,10 @@ class RegularizedNet(Loop, SkorchSide):
             shown = ", ".join(f"{k} = {np.mean(v):.6f}" for k, v in measured.items())
             print(f"Epoch {number + 1}: {shown}")
 
-    def rewrite_history(self, first: int = 0) -> None:
-        """Make the history say what the curves say from an epoch on.
-
-        To be called after the curves came from elsewhere.
-        """
-        n_epochs = len(self.data_losses_) - first
-        self.epochs_before_ = first
-        self.scores_before_ = len(self.scores_) - (n_epochs if self.validates_ else 0)
+    def rewrite_history(self) -> None:
+        """Make the history say what the curves say, after these came from elsewhere."""
+        self.epochs_before_ = 0
+        self.scores_before_ = 0 if self.validates_ else len(self.scores_)
         self.history_.clear()
         if self.callbacks_:
             self.history_.extend(self._rows())
@@ -428,42 +417,7 @@ class RegularizedNet(Loop, SkorchSide):
     # ------------------------------------------------------------------ pickling
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state that a pickle made on any device loads anywhere from.
-
-        Plain where that can be (:mod:`skreg.training.pickling`). A module of another kind is
-        pickled as it is, its tensors on the CPU, and so is a net whose callbacks may point
-        into it.
-        """
-        if self.initialized_ and not self.callbacks_ and type(self.module_) is MLP:
-            return to_plain(self)
-        state = self.__dict__.copy()
-        # What is there in training alone: a callback may pickle the net then.
-        for name in ("_train", "_valid", "_train_epoch"):
-            state.pop(name, None)
-        for name in ("_backprop", "on_epoch", "decoder", "keeper"):
-            state[name] = None
-        state["_generators"] = [generator.get_state() for generator in self._generators]
-        state.update(curves_to_plain(self))
-        if not self.callbacks_:
-            state["history_"] = History()
-        if torch.device(self.device).type != "cpu":
-            # Together, so that the optimizer goes on pointing at the module's parameters and
-            # a scheduler among the callbacks at the optimizer.
-            together = ("module_", "optimizer_", "callbacks_")
-            parts = copy.deepcopy({name: state[name] for name in together})
-            state.update(parts)
-            move(state["module_"], state["optimizer_"], "cpu")
-            state["module"] = state["module_"]
-        return state
+        return get_state(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if state.get("plain"):
-            from_plain(self, state)
-            return
-        self.__dict__.update(state)
-        curves_from_plain(self, state)
-        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
-            self.device = "cpu"
-        if torch.device(self.device).type != "cpu":
-            move(self.module_, self.optimizer_, self.device)
-        self._generators = restore_generators(state["_generators"], self.device)
+        set_state(self, state)

@@ -2,20 +2,21 @@
 
 A fit of a small network spends its time on everything but arithmetic: dozens of calls for a
 batch, each over a few thousand numbers. Side by side, a hundred such networks take the same
-calls over a hundred times the numbers. :func:`join` makes one net of many, and
-:func:`copy_members` is its inverse: it hands members back, or moves them to a smaller stack
-when others have left.
+calls over a hundred times the numbers. :func:`join` makes one net of many. The state of a
+member (:class:`~skreg.training.state.TrainingState`) is handed back to the net it came from, or
+moves to a smaller stack when others have left.
 
-The members stay strangers. They may differ in penalty strength, learning rate, momentum, seed,
-tolerance, rows and sample weights, and each comes out as the model it would be alone, to
-rounding. A member that is done leaves; so does one whose training diverges, to be fitted
-alone with all the care that takes.
+Members do not influence each other. They may differ in penalty strength, learning rate,
+momentum, seed, tolerance, rows and sample weights, and each comes out as the model it would be
+alone, to rounding. A member that is done leaves; so does one whose training diverges, to be
+fitted alone with all the care that takes.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from skreg.penalties import Penalty
 from skreg.training.checkpoint import fingerprint
 from skreg.training.data import TensorData
 from skreg.training.net import RegularizedNet
+from skreg.training.state import TrainingState, restore_generators
 
 
 def joinable_key(net: RegularizedNet, train: TensorData, valid: TensorData | None) -> Hashable:
@@ -79,7 +81,10 @@ def train_together(
     """
     present = list(range(len(nets)))
     endings: list[tuple[float, float] | None] = [None] * len(nets)
-    stack, rows, held_out = join(nets, train, valid)
+    rows = join_rows(nets, train)
+    scored = [data for data in valid if data is not None]
+    held_out = TensorData.join(scored, None) if scored else None
+    stack = join(nets, rows)
     stack.begin(rows, held_out, keep_best=False)
     while stack.n_epochs_ < stack.max_epochs:
         blew_up, rose = stack.run_epoch()
@@ -88,50 +93,44 @@ def train_together(
         leaving = diverged | stack.done_
         if not leaving.any():
             continue
+        state = TrainingState.of(stack)
         for place in np.flatnonzero(leaving & ~diverged).tolist():
             member = present[place]
-            hand_back(stack, place, nets[member])
+            _hand_back(state.select([place]), nets[member])
             endings[member] = nets[member].closing_residual(train[member])
         staying = np.flatnonzero(~leaving).tolist()
         present = [present[place] for place in staying]
         if not present:
             return endings
-        larger = stack
-        stack, _, _ = join(
-            [nets[member] for member in present],
-            [train[member] for member in present],
-            [valid[member] for member in present],
-        )
-        copy_members(stack, larger, staying)
-        stack._train = larger._train.select(staying)
-        stack._valid = larger._valid and larger._valid.select(staying)
-        stack.prepare_steps()
+        rows = stack._train.select(staying)
+        held_out = stack._valid and stack._valid.select(staying)
+        stack = join([nets[member] for member in present], rows)
+        stack.begin(rows, held_out, keep_best=False)
+        state.select(staying).put(stack)
     if stack.validates_:
         stack.module_.load_state_dict(stack._best_state)
-    stack._best_state = {}
     stack.let_go()
     last = stack.optimality_residual(stack._train).tolist()
+    state = TrainingState.of(stack)
     for place, member in enumerate(present):
-        hand_back(stack, place, nets[member])
+        _hand_back(state.select([place]), nets[member])
         endings[member] = (last[place], float(nets[member].progress.tol[0]))
     return endings
 
 
-def join(
-    nets: Sequence[RegularizedNet],
-    train: Sequence[TensorData],
-    valid: Sequence[TensorData | None],
-) -> tuple[RegularizedNet, TensorData, TensorData | None]:
-    """Return one net of many that were not trained yet, and its rows."""
+def join_rows(nets: Sequence[RegularizedNet], tables: Sequence[TensorData]) -> TensorData:
+    """Return the rows of nets that are to be joined; those are shared that come alike."""
+    shuffles = nets[0].shuffles(len(tables[0]))
+    return TensorData.join(tables, [net.shufflers[0] for net in nets] if shuffles else None)
+
+
+def join(nets: Sequence[RegularizedNet], rows: TensorData) -> RegularizedNet:
+    """Return one net of many, to be trained on their joined rows."""
     first = nets[0]
-    shuffles = first.shuffles(len(train[0]))
-    shufflers = [net.shufflers[0] for net in nets]
-    rows = TensorData.join(train, shufflers if shuffles else None)
-    held_out = [data for data in valid if data is not None]
-    # One generator serves all that read a stream; the nets' own stay as they are.
+    # One generator serves all that read a stream; the nets' generators stay as they are.
     memo: dict = {}
     leaders = [rows.stream_of.index(stream) for stream in rows.stream_of]
-    if not shuffles:
+    if not first.shuffles(len(rows)):
         leaders = list(range(len(nets)))
     joined = first.on_module(
         type(first.module_).join([net.module_ for net in nets]),
@@ -141,11 +140,12 @@ def join(
         progress=type(first.progress).join([net.progress for net in nets]),
         shufflers=(),
     )
-    joined.shufflers = [copy.deepcopy(shufflers[leader], memo) for leader in leaders]
-    joined._generators = [_copy_generator(g) for net in nets for g in net._generators]
+    joined.shufflers = [copy.deepcopy(nets[leader].shufflers[0], memo) for leader in leaders]
+    states = [generator.get_state() for net in nets for generator in net._generators]
+    joined._generators = restore_generators(states, first.device)
     if first.scorer is not None:
         joined.scorer = partial(_score_each, [net.scorer for net in nets])
-    return joined, rows, TensorData.join(held_out, None) if held_out else None
+    return joined
 
 
 def _score_each(scorers: Sequence[Any], raw: Tensor) -> np.ndarray:
@@ -201,42 +201,8 @@ def _apart_from_strengths(penalty: Penalty) -> str:
     return fingerprint([parameters, lacking])
 
 
-def _copy_generator(generator: torch.Generator) -> torch.Generator:
-    twin = torch.Generator(generator.device)
-    return twin.set_state(generator.get_state())
-
-
-def hand_back(stack: RegularizedNet, place: int, net: RegularizedNet) -> None:
-    """Give a member back to the net it came from, as if that had been trained alone."""
-    copy_members(net, stack, [place])
-    if stack.validates_ and stack._best_state:
-        net.module_.load_state_dict(net._best_state)
-    net._best_state = {}
-    net.module_.eval()
-    net.rewrite_history()
-
-
-@torch.no_grad()
-def copy_members(
-    target: RegularizedNet, source: RegularizedNet, members: Sequence[int]
-) -> None:
-    """Make the members of `target` what some members of `source` are: weights and all."""
-    chosen = [int(member) for member in members]
-    weights = zip(target.module_.parameters(), source.module_.parameters(), strict=True)
-    for own, theirs in weights:
-        own.copy_(theirs[chosen])
-    target.optimizer_.copy_members(source.optimizer_, chosen)
-    target.progress = source.progress.select(chosen)
-    target.set_learning_rates()
-    target.data_losses_ = [losses[chosen] for losses in source.data_losses_]
-    target.penalties_ = [penalties[chosen] for penalties in source.penalties_]
-    target.scores_ = [scores[chosen] for scores in source.scores_]
-    target._best_state = {name: best[chosen] for name, best in source._best_state.items()}
-    target.converged_ = source.converged_[chosen]
-    target.n_epochs_, target._first_epoch = source.n_epochs_, source._first_epoch
-    target.validates_, target.interrupted_ = source.validates_, False
-    target._per_batch, target._keeps_best = False, source._keeps_best
-    for shuffler, member in zip(target.shufflers, chosen, strict=True):
-        shuffler.go_on_from(source.shufflers[member])
-    if source._generators:
-        target._generators = [_copy_generator(source._generators[m]) for m in chosen]
+def _hand_back(state: TrainingState, net: RegularizedNet) -> None:
+    """Give the state of a member to the net it came from, as if that had been trained alone."""
+    replace(
+        state, weights=state.best_weights or state.weights, best_weights={}, training=False
+    ).put(net)

@@ -477,7 +477,7 @@ def test_the_checkpoint_of_a_network_in_a_search_is_that_of_the_refit(tmp_path):
     path = tmp_path / "fit.checkpoint"
     network = small(checkpoint=path, resume=True)
     search = search_over(network, {"alpha": [0.1, 1e-3]}, refit=True).fit(X, Y)
-    assert Checkpoint(path, interval=0, resume=True).state["net"]["n_epochs_"] == 8
+    assert Checkpoint(path, interval=0, resume=True).state["net"]["counts"]["n_epochs_"] == 8
     plain = GridSearchCV(small(), {"alpha": [0.1, 1e-3]}, cv=3).fit(X, Y)
     assert_same_fit(search.best_estimator_, plain.best_estimator_)
 

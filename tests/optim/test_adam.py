@@ -403,30 +403,6 @@ class TestGoingOn:
         for weight, other in zip(loaded_weights, weights, strict=True):
             torch.testing.assert_close(weight, other, rtol=1e-12, atol=1e-14)
 
-    @pytest.mark.parametrize("momentum", [0.9, torch.tensor([0.9, 0.5], dtype=torch.float64)])
-    def test_members_are_copied(self, momentum):
-        def train(weight, optimizer):
-            for _ in range(5):
-                optimizer.zero_grad()
-                (0.5 * (weight @ X_t.T - y_t).square().mean(1)).sum().backward()
-                optimizer.step()
-
-        stack = torch.full((2, 8), 0.1, dtype=torch.float64, requires_grad=True)
-        settings = {"lr": torch.tensor([0.01, 0.02], dtype=torch.float64), "penalty": L1(0.1)}
-        both = ProximalSGD([stack], momentum=momentum, **settings)
-        train(stack, both)
-        member = stack.detach()[1:].clone().requires_grad_()
-        alone = ProximalSGD(
-            [member],
-            lr=0.02,
-            momentum=momentum if isinstance(momentum, float) else momentum[1].item(),
-            penalty=L1(0.1),
-        )
-        alone.copy_members(both, [1])
-        train(stack, both)
-        train(member, alone)
-        torch.testing.assert_close(member[0], stack[1], rtol=1e-12, atol=1e-14)
-
 
 @pytest.mark.parametrize("optimizer", [ProximalSGD, ProximalAdam])
 def test_errors_name_what_is_wrong_and_the_way_out(optimizer):

@@ -1,82 +1,21 @@
 """The training loop, driven directly: members, histories, rescue, interruption, pickling."""
 
-import copy
-import pickle
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from nets import DATA, X, loss_of, make_net, y
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
-from skreg.losses import SquaredError
 from skreg.modules import MLP
 from skreg.modules.backprop import Backprop
 from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.optim.fista import FISTA
 from skreg.penalties import L1
-from skreg.training.data import Shuffler, TensorData
-from skreg.training.net import RegularizedNet
-from skreg.training.passes import mean_losses, mean_losses_and_gradients
-from skreg.training.progress import Progress
-
-rng = np.random.default_rng(0)
-X = rng.normal(size=(60, 5))
-y = np.c_[X[:, 0] - X[:, 1]] + 0.1 * rng.normal(size=(60, 1))
-DATA = TensorData(X, y)
-
-
-def make_net(
-    n_members=1,
-    seeds=(0,),
-    optimizer=ProximalAdam,
-    penalty=None,
-    lr=0.01,
-    n_iter_no_change=np.inf,
-    **settings,
-):
-    module = MLP(
-        5,
-        settings.pop("hidden", (6,)),
-        1,
-        n_members=n_members,
-        random_state=list(seeds),
-        dropout=settings.pop("dropout", 0.0),
-        dtype=torch.float64,
-    )
-    settings = {
-        "penalty": penalty,
-        "penalize_bias": False,
-        "batch_size": 60,
-        "shuffle": False,
-        "max_epochs": 20,
-        "max_fun": 10_000,
-        "callbacks": None,
-        "verbose": 0,
-        "device": "cpu",
-        "tol": 1e-4,
-        **settings,
-    }
-    progress = Progress(
-        n_members,
-        learning_rate_init=lr,
-        tol=settings.pop("tol"),
-        n_iter_no_change=n_iter_no_change,
-    )
-    return RegularizedNet(
-        module,
-        SquaredError(),
-        optimizer,
-        progress=progress,
-        shufflers=[Shuffler(np.random.RandomState(seed)) for seed in seeds],
-        **settings,
-    ).initialize()
-
-
-def loss_of(net):
-    return mean_losses(Backprop(net.module_, net.criterion_), DATA, 60).numpy()
-
+from skreg.training.data import TensorData
+from skreg.training.passes import mean_losses_and_gradients
 
 SGD = partial(ProximalSGD, momentum=0.9, nesterov=True)
 
@@ -263,49 +202,3 @@ def test_a_batch_level_callback_hears_of_every_batch_and_others_cost_nothing():
 def test_skorchs_own_predict_gives_the_raw_outputs():
     net = make_net().train_on(DATA, epochs=2)
     np.testing.assert_allclose(net.predict(X), net.raw_outputs(DATA)[0].numpy())
-
-
-class TestPickling:
-    @pytest.mark.parametrize("clone", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
-    def test_training_goes_on_bit_for_bit(self, clone):
-        net = make_net(batch_size=25, shuffle=True, dropout=0.2, penalty=L1(0.01))
-        net.train_on(DATA, epochs=3)
-        twin = clone(net)
-        for each in (net, twin):
-            each.train_on(DATA, epochs=3)
-        for a, b in zip(net.module_.parameters(), twin.module_.parameters(), strict=True):
-            assert torch.equal(a, b)
-
-    def test_the_optimizer_goes_on_pointing_at_the_module(self):
-        twin = pickle.loads(pickle.dumps(make_net().train_on(DATA, epochs=1)))
-        parameters = {id(p) for p in twin.module_.parameters()}
-        groups = twin.optimizer_.param_groups
-        assert {id(p) for group in groups for p in group["params"]} == parameters
-
-    def test_a_pickle_from_another_device_is_on_the_cpu(self, monkeypatch):
-        # As close to CUDA as a machine without it comes: the meta device holds no numbers,
-        # so what reaches the pickle as "cpu" was moved there by __getstate__.
-        # Callbacks make it the kind of pickle that holds tensors.
-        net = make_net(callbacks=[Callback()]).train_on(DATA, epochs=1)
-        net.device = "meta"
-        moved = []
-        monkeypatch.setattr(
-            "skreg.training.net.move", lambda module, optimizer, device: moved.append(device)
-        )
-        state = net.__getstate__()
-        assert moved == ["cpu"]
-        assert state["module_"] is not net.module_
-        parameters = {id(p) for p in state["module_"].parameters()}
-        assert {
-            id(p) for g in state["optimizer_"].param_groups for p in g["params"]
-        } == parameters
-
-    def test_where_there_is_no_cuda_the_net_wakes_up_on_the_cpu(self, monkeypatch):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        net = make_net().train_on(DATA, epochs=1)
-        state = net.__getstate__()
-        state["device"] = "cuda"
-        twin = object.__new__(RegularizedNet)
-        twin.__setstate__(state)
-        assert twin.device == "cpu"
-        assert torch.equal(twin.raw_outputs(DATA), net.raw_outputs(DATA))

@@ -255,7 +255,8 @@ def as_pickled_on_cuda(model):
     state = model.net_.__getstate__()
     state["device"] = "cuda"
     # The state of a CUDA generator is 16 bytes, seed and offset; that of a CPU one 5,056.
-    state["_generators"] = [np.zeros(16, dtype=np.uint8) for _ in state["_generators"]]
+    kept = state["state"]["generators"]
+    state["state"]["generators"] = [np.zeros(16, dtype=np.uint8) for _ in kept]
     return pickle.loads(pickle.dumps(state))
 
 
