@@ -224,8 +224,8 @@ def test_a_class_that_a_half_lacks_may_have_a_weight(class_weight, penalty):
     assert 0 < ours.stability_path_.sum() < 20
     if penalty == "l1":
         weights = np.where(labels == 2, 4.0, 1.0)
-        plain = clone(ours).set_params(estimator__class_weight=None).fit(X, labels, weights)
-        np.testing.assert_array_equal(ours.stability_path_, plain.stability_path_)
+        weighted = clone(ours).set_params(estimator__class_weight=None).fit(X, labels, weights)
+        np.testing.assert_array_equal(ours.stability_path_, weighted.stability_path_)
     unknown = clone(ours).set_params(estimator__class_weight={**class_weight, 3: 1.0})
     with pytest.raises(ValueError, match=r"class_weight has labels \[3\]"):
         unknown.fit(X, labels)

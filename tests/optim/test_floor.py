@@ -131,16 +131,16 @@ class TestOneStep:
             floor = 0.05**2 * mean + (0.01 * 0.3) ** 2
             expected = 1e-3 * (squares + 8 / 0.999**7 * floor)
             torch.testing.assert_close(optimizer.state[weight]["exp_avg_sq"], expected)
-        plain = optimizer.state[weights[2]]["exp_avg_sq"]
-        torch.testing.assert_close(plain, 1e-3 * weights[2].grad.square())
+        unpenalized = optimizer.state[weights[2]]["exp_avg_sq"]
+        torch.testing.assert_close(unpenalized, 1e-3 * weights[2].grad.square())
 
     def test_with_an_alpha_of_zero_it_is_adam(self):
         gradients = [torch.randn(2, 5) for _ in range(20)]
         weight = torch.randn(2, 5)
-        plain, _ = take_steps(None, weight, gradients)
+        unpenalized, _ = take_steps(None, weight, gradients)
         both, _ = take_steps(L1([0.0, 0.1]), weight, gradients)
-        torch.testing.assert_close(both[0], plain[0])
-        assert not torch.allclose(both[1], plain[1])
+        torch.testing.assert_close(both[0], unpenalized[0])
+        assert not torch.allclose(both[1], unpenalized[1])
 
     @pytest.mark.parametrize("penalty", [L1(0.1), None])
     def test_gradients_may_be_laid_out_otherwise_than_the_weights(self, penalty):
@@ -150,7 +150,7 @@ class TestOneStep:
         torch.testing.assert_close(one, other)
 
 
-def torch_twin(model):
+def torch_copy(model):
     """The network of a fitted regressor with one hidden layer as torch's own layers."""
     layers = [nn.Linear(*w.shape).double() for w in model.coefs_]
     with torch.no_grad():
@@ -186,12 +186,12 @@ def n_dead(into, out):
 
 
 class TestWhatHasHadNoGradient:
-    """At the default penalty, beside torch's Adam with the same strength."""
+    """At the default penalty, and torch's Adam with the same strength."""
 
     def test_no_neuron_dies_row_by_row(self):
         model = RegularizedMLPRegressor((50,), random_state=0)
         start = copy.deepcopy(model).partial_fit(X_rows[:1], y_rows[:1])
-        network = torch_twin(start)
+        network = torch_copy(start)
         optimizer = adam_with_weight_decay(network, 1e-4)
         for row in range(len(X_rows)):
             rows = slice(row, row + 1)
@@ -203,12 +203,12 @@ class TestWhatHasHadNoGradient:
     @pytest.mark.parametrize("penalty", ["l2", "l1"])
     def test_no_neuron_dies_in_batches_of_one(self, penalty):
         model = RegularizedMLPRegressor((50,), batch_size=1, max_iter=1, random_state=0)
-        plain = copy.deepcopy(model).set_params(penalty=None)
+        unpenalized = copy.deepcopy(model).set_params(penalty=None)
         with pytest.warns(UserWarning, match="max_iter=1"):
             model.set_params(penalty=penalty).fit(X_rows, y_rows)
         with pytest.warns(UserWarning, match="max_iter=1"):
-            plain.fit(X_rows, y_rows)
-        assert n_dead(*model.coefs_) == n_dead(*plain.coefs_) == 0
+            unpenalized.fit(X_rows, y_rows)
+        assert n_dead(*model.coefs_) == n_dead(*unpenalized.coefs_) == 0
 
     @pytest.mark.parametrize("penalty", ["l2", "l1", "group_lasso", "mcp"])
     def test_a_rare_category_keeps_its_effect_over_warm_starts(self, penalty):
@@ -225,7 +225,7 @@ class TestWhatHasHadNoGradient:
             tol=1e-9,
             random_state=0,
         ).fit(Z, target)
-        network = torch_twin(model)
+        network = torch_copy(model)
 
         rare = Z[Z[:, 5] == 1]
 
