@@ -49,26 +49,12 @@ def assign_penalties(
 ) -> dict[str, Penalty | None]:
     """Return the penalty of each penalized parameter, by its name in the module.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    penalties : Penalty, dict or None
-        One for all; or one per name pattern, of which the first that fits counts. What fits
-        none is not penalized.
-    penalized : str, list of str, callable or None, default=None
-        What is penalized at all: names that fit a pattern, or for which
-        ``penalized(name, parameter)`` is true. None is
-        :func:`~skreg.modules.penalized_parameters`.
-    penalize_bias : bool, default=False
-        Where `penalized` is None, the biases too.
-    trained : collection of str, default=None
-        Names of the parameters to choose from; None are those that are not frozen
-        (``requires_grad=False``).
-
-    Raises
-    ------
-    ValueError
-        If a pattern fits no parameter, or if there is a penalty and nothing to put it on.
+    `penalties` is one for all, or one per name pattern, of which the first that fits counts.
+    `penalized` says what is penalized at all: names that fit a pattern, or for which
+    ``penalized(name, parameter)`` is true; None is
+    :func:`~skreg.modules.penalized_parameters`, with biases if `penalize_bias`. `trained` are
+    the names to choose from, by default of the parameters that are not frozen. A pattern that
+    fits no parameter is an error, and so is a penalty with nothing to put it on.
     """
     named = dict(network.named_parameters())
     if trained is None:
@@ -94,7 +80,7 @@ def assign_penalties(
             for name in names
             if any(_fits(name, pattern) for pattern in penalties)
         }
-    if _asks_for_any(penalties) and all(own is None for own in assigned.values()):
+    if _asks_for_any(penalties) and all(each is None for each in assigned.values()):
         rule = "penalized=None, the weights of layers," if penalized is None else "penalized"
         raise ValueError(
             f"No parameter of the module {type(network).__name__} gets a penalty from "
@@ -110,37 +96,35 @@ def make_penalties(
 ) -> Penalty | dict[str, Penalty | None] | None:
     """Return what an estimator's three parameters ask for; see ``make_penalty``.
 
-    In a dict each penalty has its own strength, or takes the estimator's.
+    In a dict each penalty has a strength, or takes the estimator's.
 
-    Examples
-    --------
     >>> from skreg.modules.penalized import make_penalties
     >>> from skreg.penalties import L2
     >>> make_penalties({"embed.*": L2(1e-3), "*": "l1"}, alpha=0.1, l1_ratio=0.5)
     {'embed.*': L2(alpha=0.001), '*': L1(alpha=0.1)}
     """
-    for own in penalty.values() if isinstance(penalty, dict) else [penalty]:
-        if getattr(own, "groups", None) is not None or getattr(own, "adaptive", False):
+    for each in penalty.values() if isinstance(penalty, dict) else [penalty]:
+        if getattr(each, "groups", None) is not None or getattr(each, "adaptive", False):
             raise ValueError(
-                f"{own}: groups of features and strengths that adapt to a pilot are for "
-                f"multi-layer perceptrons. Leave them out, or use RegularizedMLPRegressor "
-                f"or RegularizedMLPClassifier."
+                f"{each}: groups of features and strengths that adapt to an initial fit "
+                f"are for multi-layer perceptrons. Leave them out, or use "
+                f"RegularizedMLPRegressor or RegularizedMLPClassifier."
             )
     if not isinstance(penalty, dict):
         return make_penalty(penalty, alpha, l1_ratio)
     takes_alpha = False
     made = {}
-    for pattern, own in penalty.items():
-        if own is not None and not isinstance(own, str | Penalty):
+    for pattern, each in penalty.items():
+        if each is not None and not isinstance(each, str | Penalty):
             raise ValueError(
                 f"penalty[{pattern!r}] must be the name of a penalty, a Penalty or None, got "
-                f"{own!r}."
+                f"{each!r}."
             )
-        has_alpha = isinstance(own, Penalty) and own.alpha is not None
-        has_ratio = getattr(own, "l1_ratio", None) is not None
-        takes_alpha |= follows_alpha(own)
+        has_alpha = isinstance(each, Penalty) and each.alpha is not None
+        has_ratio = getattr(each, "l1_ratio", None) is not None
+        takes_alpha |= follows_alpha(each)
         made[pattern] = make_penalty(
-            own,
+            each,
             DEFAULT_ALPHA if has_alpha else alpha,
             DEFAULT_L1_RATIO if has_ratio else l1_ratio,
         )
@@ -155,8 +139,6 @@ def make_penalties(
 def follows_alpha(penalty: Any) -> bool:
     """Whether an entry of a dict of penalties takes the estimator's alpha.
 
-    Examples
-    --------
     >>> from skreg.modules.penalized import follows_alpha
     >>> from skreg.penalties import L1
     >>> follows_alpha("l1"), follows_alpha(L1()), follows_alpha(L1(0.1)), follows_alpha(None)
@@ -221,8 +203,7 @@ def penalized_parameters(
         if not isinstance(layer, (MLP, *WEIGHT_LAYERS)):
             continue
         for name, parameter in layer.named_parameters(prefix=prefix):
-            own_name = name[len(prefix) :].lstrip(".")
-            is_bias = "bias" in own_name
+            is_bias = "bias" in name[len(prefix) :]
             if id(parameter) not in seen and (penalize_bias or not is_bias):
                 # Parameters may be shared by two layers, and count once.
                 seen.add(id(parameter))

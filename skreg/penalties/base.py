@@ -1,8 +1,4 @@
-"""What every penalty is: a small object that owns its maths.
-
-The kinds stand in :mod:`skreg.penalties.elementwise` and :mod:`skreg.penalties.groupwise`; all
-are imported from :mod:`skreg.penalties`.
-"""
+"""What every penalty is: a small object that owns its maths, and what it is put on."""
 
 from __future__ import annotations
 
@@ -36,39 +32,25 @@ def above(bound: float) -> Range:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns of a table that the inputs of a network are.
+    """The columns of a table that the inputs of a network are."""
 
-    Attributes
-    ----------
-    n_features : int
-        Columns of the table.
-    names : sequence of str or None
-        Of all of them, where they have names.
-    inputs : sequence of int or None
-        Those that the network takes, in its order; None for all.
-    """
-
+    #: How many columns the table has.
     n_features: int
+    #: Names of all of them, where they have names.
     names: Sequence[str] | None = None
+    #: Those that the network takes, in its order; None for all.
     inputs: Sequence[int] | np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What a penalty is put on: a flat tensor of shape (n_members, n_weights).
+    """What a penalty is put on: a flat tensor of shape (n_members, n_weights)."""
 
-    Attributes
-    ----------
-    layers : sequence of (fan_in, fan_out)
-        The tensor holds matrices of these shapes, one after the other.
-    columns : Columns or None
-        Where the inputs of the first of them are, or None if they are no features.
-    initial : Tensor of shape (n_members, n_weights) or None
-        The tensor after the initial fit that the strengths of an adaptive penalty adapt to.
-    """
-
+    #: Shapes (fan_in, fan_out) of the matrices in the tensor, one after the other.
     layers: Sequence[tuple[int, int]]
+    #: What the inputs of the first of them are; None if they are no features.
     columns: Columns | None = None
+    #: The tensor after the initial fit that the strengths of an adaptive penalty adapt to.
     initial: Tensor | None = None
 
 
@@ -87,7 +69,7 @@ class Penalty(BaseEstimator, ABC):
     #: Parameters that may be one for each member of a stack.
     _per_member: tuple[str, ...] = ("alpha", "l1_ratio")
     #: By name what each of them must be; one that is not here must be finite. A subclass with
-    #: parameters of its own extends it.
+    #: more parameters extends it.
     _ranges: dict[str, Range] = {
         "alpha": at_least(0),
         "l1_ratio": (lambda v: (v >= 0) & (v <= 1), "between 0 and 1"),
@@ -120,16 +102,12 @@ class Penalty(BaseEstimator, ABC):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         """Return ``argmin_w ½‖w − weight‖²_{1/step} + alpha·Ω(w)``.
 
-        `step` may differ by coordinate: the norm is then the optimizer's own metric, with
+        `step` may differ by coordinate: the norm is then the metric of the optimizer, with
         1/step as its weights.
         """
 
     def prox_in_metric_(
-        self,
-        weight: Tensor,
-        metric: Tensor,
-        scale: float | Tensor,
-        scratch: Tensor,
+        self, weight: Tensor, metric: Tensor, scale: float | Tensor, scratch: Tensor
     ) -> None:
         """Apply the proximal operator with the step scale/metric to `weight`, in place.
 

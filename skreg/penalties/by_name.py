@@ -10,7 +10,7 @@ from skreg.penalties.elementwise import L1, L2, MCP, SCAD, ElasticNet
 from skreg.penalties.groupwise import GroupLasso, GroupMCP, GroupSCAD, SparseGroupLasso
 
 # What an estimator's `alpha` and `l1_ratio` are when nobody sets them: needed to tell
-# "left alone" from "given twice" when the penalty is an object with values of its own.
+# "left alone" from "given twice" when the penalty is an object that has values.
 DEFAULT_ALPHA = 1e-4
 DEFAULT_L1_RATIO = 0.5
 
@@ -38,30 +38,11 @@ def make_penalty(
 ) -> Penalty | None:
     """Return the penalty that an estimator's three parameters ask for.
 
-    Parameters
-    ----------
-    penalty : str, Penalty or None
-        A name from `PENALTIES`, or an object whose missing values are filled in.
-    alpha, l1_ratio : float
-        The estimator's own.
+    What an object leaves open it takes from the estimator; a value that both give is an error.
+    With a strength of zero there is no penalty.
 
-    Returns
-    -------
-    Penalty or None
-        None when there is nothing to penalize: no penalty, or a strength of zero.
-
-    Raises
-    ------
-    ValueError
-        If a value is given twice, by the estimator and by the penalty object, or is out of
-        its range.
-
-    Examples
-    --------
     >>> from skreg.penalties import ElasticNet
     >>> from skreg.penalties.by_name import make_penalty
-    >>> make_penalty("l1", alpha=0.1, l1_ratio=0.5)
-    L1(alpha=0.1)
     >>> make_penalty(ElasticNet(l1_ratio=0.9), alpha=0.1, l1_ratio=0.5)
     ElasticNet(alpha=0.1, l1_ratio=0.9)
     >>> make_penalty("l2", alpha=0.0, l1_ratio=0.5) is None

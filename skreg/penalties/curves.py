@@ -10,8 +10,7 @@ is where exact zeros come from: every |v| ≤ s is sent to 0 itself, not to some
 A :class:`Curve` is put on each weight (:mod:`skreg.penalties.elementwise`) or on the norm of
 each group of weights (:mod:`skreg.penalties.groupwise`). Points, steps and the parameters of
 a curve are numbers or tensors that broadcast against each other, so that each coordinate may
-have a step of its own, as Adam's metric needs.
-This module stands at the bottom of the package and imports nothing of it.
+have another step, as Adam's metric needs.
 
 >>> import torch
 >>> from skreg.penalties.curves import ElasticNetCurve, MCPCurve
@@ -75,16 +74,10 @@ class Curve(ABC):
 class ElasticNetCurve(Curve):
     """The elastic net, ``g(w) = l1·|w| + l2·½w²``; |w| and ½w² are its two ends.
 
-    Parameters
-    ----------
-    l1, l2 : float or Tensor, default=0.0
-        Strengths of the two parts, non-negative.
-
-    References
-    ----------
-    Parikh & Boyd, "Proximal Algorithms", 2014, section 6.5.3.
+    See Parikh & Boyd, "Proximal Algorithms", 2014, section 6.5.3.
     """
 
+    #: Strengths of the two parts, non-negative.
     l1: Any = 0.0
     l2: Any = 0.0
 
@@ -131,33 +124,18 @@ class ElasticNetCurve(Curve):
 
 @dataclass(eq=False)
 class MCPCurve(Curve):
-    r"""The minimax concave penalty and L2: ``g(w) = mcp(w) + l2·½w²``.
+    """The minimax concave penalty and L2: ``g(w) = mcp(w) + l2·½w²``.
 
-    It begins as alpha·|w| and is flat beyond gamma·alpha:
+    mcp(w) is alpha·|w| − w²/(2 gamma) up to gamma·alpha, and flat beyond. With L2 it is the
+    Mnet of Huang, Breheny, Lee, Ma & Zhang, "The Mnet method for variable selection", 2016.
 
-    .. math::
-        \mathrm{mcp}(w) = α|w| - w²/(2γ) \text{ for } |w| ≤ γα, \quad γα²/2 \text{ beyond.}
-
-    Parameters
-    ----------
-    alpha, gamma : float or Tensor
-        Strength, non-negative, and where the penalty is flat, positive.
-    l2 : float or Tensor, default=0.0
-        Strength of half the squared norm, non-negative.
-
-    References
-    ----------
-    Zhang, "Nearly unbiased variable selection under minimax concave penalty", 2010. Huang,
-    Breheny, Lee, Ma & Zhang, "The Mnet method for variable selection", 2016.
-
-    Examples
-    --------
     >>> import torch
     >>> from skreg.penalties.curves import MCPCurve
     >>> MCPCurve(alpha=1.0, gamma=3.0).prox(torch.tensor([0.5, 3.0, -4.0]), step=4.0)
     tensor([ 0.,  0., -4.])
     """
 
+    #: Strength, where it is flat in units of that, and strength of L2.
     alpha: Any
     gamma: Any
     l2: Any = 0.0
@@ -197,28 +175,15 @@ class MCPCurve(Curve):
 class SCADCurve(Curve):
     """The smoothly clipped absolute deviation and L2: ``g(w) = scad(w) + l2·½w²``.
 
-    It is alpha·|w| up to alpha and flat beyond a·alpha; in between its slope falls linearly.
+    scad(w) is alpha·|w| up to alpha and flat beyond a·alpha; its slope falls linearly between.
 
-    Parameters
-    ----------
-    alpha, a : float or Tensor
-        Strength, non-negative, and where the penalty is flat, in units of alpha, above 1.
-    l2 : float or Tensor, default=0.0
-        Strength of half the squared norm, non-negative.
-
-    References
-    ----------
-    Fan & Li, "Variable selection via nonconcave penalized likelihood and its oracle
-    properties", 2001.
-
-    Examples
-    --------
     >>> import torch
     >>> from skreg.penalties.curves import SCADCurve
     >>> SCADCurve(alpha=1.0, a=3.7).prox(torch.tensor([0.5, 1.5, 3.0, -4.0]), step=1.0)
     tensor([ 0.0000,  0.5000,  2.5882, -4.0000])
     """
 
+    #: Strength, where it is flat in units of that, and strength of L2.
     alpha: Any
     a: Any
     l2: Any = 0.0
@@ -261,15 +226,7 @@ class SCADCurve(Curve):
 def soft_threshold(
     point: Tensor, threshold: float | Tensor, *, out: Tensor | None = None
 ) -> Tensor:
-    """Return ``argmin_w ½(w − point)² + threshold·|w|``, or write it to `out`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.curves import soft_threshold
-    >>> soft_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
-    tensor([-2.,  0.,  1.])
-    """
+    """Return ``argmin_w ½(w − point)² + threshold·|w|``, or write it to `out`."""
     # point − clip(point) in place of sign·relu(|·| − t): two passes over memory, one
     # rounding, and a positive zero wherever the threshold wins.
     limit: Any = threshold

@@ -45,11 +45,6 @@ class ElementwisePenalty(Penalty):
     def prox(self, weight: Tensor, step: float | Tensor) -> Tensor:
         return self._curve(weight).prox(weight, step)
 
-    def prox_in_metric_(
-        self, weight: Tensor, metric: Tensor, scale: float | Tensor, scratch: Tensor
-    ) -> None:
-        self._curve(weight).prox_in_metric_(weight, metric, scale, scratch)
-
     def plan_prox_in_metric(self, weight: Tensor) -> Callable[..., None]:
         return self._curve(weight).prox_in_metric_
 

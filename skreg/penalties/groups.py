@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 from numbers import Integral
 from typing import Any
 
@@ -29,21 +30,10 @@ from torch import Tensor
 class Grouping:
     """The groups of one weight tensor.
 
-    Parameters
-    ----------
-    layers : sequence of (n_rows, row_size)
-        The layers of the tensor, each with a group for each row.
-    row_groups : sequence of int, default=None
-        For each row of the first layer the number of its group, from 0 without a gap. None
-        makes each row a group.
-    flat : bool, default=True
-        Whether the tensor has the shape (n_members, n_weights) and holds one layer after the
-        other. Otherwise it is a single layer as torch shapes it: see :func:`grouping_of`.
-
-    Attributes
-    ----------
-    sizes : list of int
-        Weights in each group; those of the first layer come first.
+    The tensor holds layers of shape (n_rows, row_size), and each row is a group, except that
+    rows of the first layer with the same number in `row_groups`, from 0 without a gap, are one
+    group. It is flat, or a single layer as torch shapes it: see :func:`grouping_of`. `sizes`
+    has the number of weights in each group, those of the first layer first.
     """
 
     def __init__(
@@ -123,12 +113,8 @@ class Grouping:
     def by_group(self, values: float | Tensor, tensor: Tensor) -> float | Tensor:
         """One value per group, from a number or a tensor that broadcasts against `tensor`.
 
-        Values of shape (n_members, n_groups) or (n_members, 1) are taken as they are.
-
-        Raises
-        ------
-        ValueError
-            If the values differ within a group.
+        Values of shape (n_members, n_groups) or (n_members, 1) are taken as they are; others
+        must be the same throughout a group.
         """
         if not isinstance(values, Tensor):
             return values
@@ -164,22 +150,9 @@ class Grouping:
 class GroupView:
     """A tensor by group, for what is done to it again and again.
 
-    Its views are made once, and what is found goes to memory that is kept: a result holds
-    until the same method is called again.
+    Views of its layers are made once, and what is found goes to memory that is kept: a result
+    holds until the same method is called again.
 
-    Parameters
-    ----------
-    grouping : Grouping
-    tensor : Tensor
-
-    Attributes
-    ----------
-    tensor : Tensor
-    layers : list of Tensor of shape (n_members, n_rows, ...)
-        Views of it.
-
-    Examples
-    --------
     >>> import torch
     >>> from skreg.penalties.groups import GroupView, grouping_of
     >>> layer = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])
@@ -250,13 +223,6 @@ def grouping_of(tensor: Tensor) -> Grouping:
     - (fan_out, fan_in), the weight of ``torch.nn.Linear``: a group for each column;
     - four axes and more, the weight of a convolution: a group for each input channel;
     - one axis, a bias: every entry is a group.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.groups import grouping_of
-    >>> grouping_of(torch.nn.Linear(3, 8).weight).sizes
-    [8, 8, 8]
     """
     return _single_layer(tensor.shape)
 
@@ -281,22 +247,9 @@ def groups_of_features(
 ) -> tuple[int, ...]:
     """Return the number of the group that each feature is in.
 
-    Parameters
-    ----------
-    groups : sequence
-        Each a prefix of column names, or a sequence of column indices or of column names.
-        A feature in none of them is a group by itself.
-    n_features : int
-    names : sequence of str or None
-        Of the columns, where there are any.
+    A group is a prefix of column names, or a sequence of column indices or of column names. A
+    feature in none of them is a group by itself.
 
-    Raises
-    ------
-    ValueError
-        If a group is empty or names what is not there, or if two overlap.
-
-    Examples
-    --------
     >>> from skreg.penalties.groups import groups_of_features
     >>> groups_of_features([[1, 3]], 4, None)
     (1, 0, 2, 0)
@@ -320,11 +273,8 @@ def groups_of_features(
                     f"{group!r}. Leave it in one group."
                 )
             of_feature[column] = number
-    next_number = len(groups)
-    for column in range(n_features):
-        if column not in of_feature:
-            of_feature[column], next_number = next_number, next_number + 1
-    return tuple(of_feature[column] for column in range(n_features))
+    rest = count(len(groups))
+    return tuple(of_feature[j] if j in of_feature else next(rest) for j in range(n_features))
 
 
 def _columns(group: Any, n_features: int, names: Sequence[str] | None) -> list[int]:

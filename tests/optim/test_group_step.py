@@ -88,13 +88,13 @@ def test_the_subgradient_has_steps_of_each_weight():
     adam = ProximalAdam(
         [weight], lr=0.01, penalty=GroupLasso(0.1), penalty_method="subgradient"
     )
-    twin = weight.detach().clone().requires_grad_()
-    torchs = torch.optim.Adam([twin], lr=0.01)
+    copy = weight.detach().clone().requires_grad_()
+    torchs = torch.optim.Adam([copy], lr=0.01)
     for _ in range(20):
         weight.grad = gradient(weight.detach())
         adam.step()
         torchs.zero_grad()
-        (0.5 * (X @ twin - Y).square().sum() / len(X)).backward()
-        GroupLasso(0.1).value([twin]).sum().backward()
+        (0.5 * (X @ copy - Y).square().sum() / len(X)).backward()
+        GroupLasso(0.1).value([copy]).sum().backward()
         torchs.step()
-    torch.testing.assert_close(weight, twin)
+    torch.testing.assert_close(weight, copy)

@@ -35,7 +35,7 @@ WITH_L2 = {
     "mcp_l2": lambda alpha: MCP(alpha=alpha, gamma=2.5, l2_ratio=0.4),
     "scad_l2": lambda alpha: SCAD(alpha=alpha, a=3.0, l2_ratio=0.4),
 }
-# Their proximal operators, whose steps are by group, have a file of their own.
+# Their proximal operators, whose steps are by group, are in test_groupwise.py.
 GROUPS = {
     "group_lasso": lambda alpha: GroupLasso(alpha=alpha),
     "sparse_group_lasso": lambda alpha: SparseGroupLasso(alpha=alpha, l1_ratio=0.3),
@@ -100,16 +100,16 @@ def test_what_prox_moves_is_a_subgradient_at_where_it_arrives(make, weight, step
 
 @every_kind
 @given(weight=tensors(shape=(3, 2, 2)))
-def test_one_alpha_per_member_is_each_members_own_alone(make, weight):
+def test_one_alpha_per_member_is_that_of_each_member_alone(make, weight):
     alphas = [0.0, 0.5, 3.0]
     stacked = make(alphas)
     step = 0.4
     for member, alpha in enumerate(alphas):
-        alone, own = make(alpha), weight[member : member + 1]
+        alone, part = make(alpha), weight[member : member + 1]
         rows = slice(member, member + 1)
-        assert torch.equal(stacked.value([weight])[rows], alone.value([own]))
-        assert torch.equal(stacked.prox(weight, step)[rows], alone.prox(own, step))
-        assert torch.equal(stacked.subgradient(weight)[rows], alone.subgradient(own))
+        assert torch.equal(stacked.value([weight])[rows], alone.value([part]))
+        assert torch.equal(stacked.prox(weight, step)[rows], alone.prox(part, step))
+        assert torch.equal(stacked.subgradient(weight)[rows], alone.subgradient(part))
 
 
 def test_l1_ratio_may_be_one_per_member_and_its_ends_are_l1_and_l2():
@@ -149,7 +149,7 @@ def test_mcp_and_scad_become_l1_where_they_are_flat_nowhere(concave, weight, alp
     step=tensors(shape=(2, 3), min_value=1e-3, max_value=5.0),
     l2_ratio=st.floats(0, 3),
 )
-def test_with_l2_beside_them_that_is_the_elastic_net(concave, weight, step, l2_ratio):
+def test_with_l2_that_is_the_elastic_net(concave, weight, step, l2_ratio):
     penalty = concave(0.7, 1e12, l2_ratio=l2_ratio)
     net = ElasticNet(alpha=0.7 * (1 + l2_ratio), l1_ratio=1 / (1 + l2_ratio))
     torch.testing.assert_close(penalty.value([weight]), net.value([weight]))
@@ -157,7 +157,7 @@ def test_with_l2_beside_them_that_is_the_elastic_net(concave, weight, step, l2_r
     torch.testing.assert_close(penalty.prox(weight, step), net.prox(weight, step))
 
 
-def test_l2_beside_a_concave_penalty_may_be_one_per_member():
+def test_l2_of_a_concave_penalty_may_be_one_per_member():
     weight = torch.tensor([[4.0, 0.5], [4.0, 0.5]])
     both = MCP(alpha=1.0, l2_ratio=torch.tensor([0.0, 1.0]))
     assert both.prox(weight, 1.0).tolist() == [[4.0, 0.0], [pytest.approx(1.8), 0.0]]
@@ -216,5 +216,6 @@ def test_the_prox_in_a_metric_is_that_of_its_step(
     penalty = make_penalty(name, [alpha, 2 * alpha] if per_member else alpha, 0.3)
     expected = penalty.prox(weight, scale / metric)
     moved = weight.clone()
-    penalty.prox_in_metric_(moved, metric.clone(), scale, torch.empty_like(weight))
+    move = penalty.plan_prox_in_metric(moved)
+    move(moved, metric.clone(), scale, torch.empty_like(weight))
     torch.testing.assert_close(moved, expected, rtol=1e-12, atol=1e-14)

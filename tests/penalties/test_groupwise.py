@@ -314,7 +314,7 @@ def test_the_net_reports_the_penalty_of_all_layers():
         for w in model.coefs_
     )
     assert float(model.net_.penalty_values()) == pytest.approx(0.05 * expected)
-    # The flat tensor's layers are told to the optimizer's own copy, not to the user's object.
+    # The flat tensor's layers are told to the optimizer's copy, not to the user's object.
     mine = GroupLasso(0.1)
     model.set_params(penalty=mine, alpha=1e-4).fit(X_net, y_net)
     assert mine._grouping is None
