@@ -13,13 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from operator import add
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import is_regressor
+from sklearn.base import _fit_context, is_regressor
 from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils._tags import Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -32,14 +33,15 @@ from skreg.estimators.checks import (
     drop_weightless,
     private_random_state,
     resolve_device,
+    to_numpy,
     validation_split,
 )
 from skreg.estimators.parameters import NetworkParameters, parametrized
 from skreg.estimators.resume import FitKeeper
-from skreg.estimators.solvers import SOLVERS, Solver
+from skreg.estimators.rollback import all_or_nothing
+from skreg.estimators.solvers import SOLVERS, Solver, takes_batches
 from skreg.losses import Loss
 from skreg.penalties import L2
-from skreg.penalties.by_name import make_penalty
 from skreg.training.data import FitJob, Shuffler, TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.progress import Progress
@@ -57,36 +59,26 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
     ----------
     sparsity_ : float
         Share of the penalized weights that are exactly zero.
-
     n_iter_ : int
         Epochs of the last call to `fit`.
-
     loss_curve_, data_loss_curve_, penalty_curve_ : list of float
         Objective, data loss and penalty by epoch; the first is the sum of the others. The
         data loss is the mean over the epoch's batches, the penalty that of the weights the
         epoch began with.
-
     loss_, best_loss_ : float
         Last and smallest entry of `loss_curve_`; `best_loss_` is None under early stopping.
-
     validation_scores_ : list of float or None
         Score on the held-out samples by epoch, under early stopping.
-
     best_validation_score_ : float or None
         The largest of them.
-
     t_ : int
         Samples seen in training, repeats counted.
-
     net_ : skorch.NeuralNet
         The trained net, with its module, optimizer and history.
-
     n_outputs_ : int
         Raw outputs of the network.
-
     n_features_in_ : int
         Features seen in `fit`.
-
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has names that are all strings.
 
@@ -111,16 +103,28 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
     # ------------------------------------------------------------------ of each network
 
     @abstractmethod
-    def _make_module(self, X: Any) -> Any:
-        """A new network for rows like these, `n_outputs_` and `_dtype`."""
+    def _make_module(self, X: Any, given: tuple[Any, Any, Any], incremental: bool) -> Any:
+        """A new network for these rows, with initial weights; `given` is what `fit` was."""
 
     @abstractmethod
-    def _check_same_architecture(self, n_outputs: int) -> None:
-        """Raise ValueError where the fitted network is not the one the parameters ask for."""
+    def _check_continues(self, n_outputs: int) -> None:
+        """Raise ValueError where training cannot go on from the fitted network."""
 
     @abstractmethod
     def _varying(self, module: Any) -> str:
         """Why the loss varies between evaluations, in words; empty where it does not."""
+
+    @abstractmethod
+    def _pick_inputs(self, X: Any) -> Any:
+        """The columns of X that the network takes, as it takes them."""
+
+    @abstractmethod
+    def _make_penalty(self) -> Any:
+        """The penalty that the parameters ask for, not bound to a network yet."""
+
+    def _bound_to(self, module: Any) -> dict[str, Any]:
+        """What a net needs to know to bind the penalty to the module."""
+        return {}
 
     def _net_class(self) -> Callable[..., RegularizedNet]:
         return RegularizedNet
@@ -129,29 +133,7 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
         """The unfitted estimator whose weights an adaptive penalty adapts to, if any."""
         return None
 
-    def _set_initial_weights(self, module: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        """Change the weights that a new module was made with, where training wants others."""
-
-    def _drop_empty_inputs(self, module: Any, X: Any) -> None:
-        """Zero the weights of columns that are 0 in all rows, where the network has such.
-
-        The loss does not depend on them, so that under a penalty 0 is where they belong. They
-        have no gradient that leads there, nor has a penalty that is flat for large weights.
-        """
-
-    def _forget_previous_fit(self) -> None:
-        self.data_loss_curve_: list[float] = []
-        self.penalty_curve_: list[float] = []
-        self.loss_curve_: list[float] = []
-
-    def _pick_inputs(self, X: Any) -> Any:
-        """The columns of X that the network takes, as it takes them."""
-        return X
-
-    def _pick_inputs_to_train_on(self, X: Any) -> Any:
-        return self._pick_inputs(X)
-
-    # ------------------------------------------------------------------ of each kind
+    # ------------------------------------------------------------------ of each target
 
     @abstractmethod
     def _make_loss(self) -> Loss:
@@ -179,9 +161,8 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
     ) -> float:
         """What `score` computes, from predictions."""
 
-    def _weigh_samples(
-        self, y: np.ndarray, sample_weight: np.ndarray | None
-    ) -> np.ndarray | None:
+    def _weigh_samples(self, y: np.ndarray, sample_weight: Any) -> Any:
+        """Sample weights, times those that the target adds."""
         return sample_weight
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
@@ -190,9 +171,54 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
 
     # ------------------------------------------------------------------ fitting
 
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            float32 and float64 are kept, and are the precision of the network; other types
+            become float64. Sparse rows are made dense a batch at a time.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Of a regressor, targets: `predict` gives back their shape. Of a classifier, class
+            labels, or for multilabel targets an indicator matrix: 0, and 1 or another
+            positive number for the labels that are there.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. Only their ratios matter; weight 0 is the same as leaving out.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, sample_weight)
+
+    @available_if(takes_batches)
+    @all_or_nothing
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on these samples, going on from where training stands.
+
+        Between two calls `penalty`, `alpha`, `l1_ratio`, `batch_size`, `shuffle` and `device`
+        may change; the other parameters count as they were in the first call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Relative to the other samples of the same call.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
-    ) -> BaseRegularizedNetwork:
+    ) -> Self:
         keeper = None if incremental else FitKeeper.of(self)
         with fit_tasks(self, X, y, 1 if incremental else self.max_iter) as next_task:
             job = self._prepare(X, y, sample_weight, incremental=incremental, keeper=keeper)
@@ -219,6 +245,42 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
         resume = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
         self._check_combinations(incremental)
         device = resolve_device(self.device)
+        X, y, target, sample_weight = self._check_rows(*given, names, resume=resume)
+        loss = self._make_loss()
+        if not (resume and incremental):
+            self._random_state = private_random_state(self.random_state)
+        if keeper is not None:
+            keeper.seed(self._random_state)
+        if resume:
+            self._check_continues(self._count_outputs(target))
+            X = self._pick_inputs(X)
+        else:
+            self._dtype: np.dtype = X.dtype
+            self.n_outputs_ = self._count_outputs(target)
+            module = self._make_module(X, given, incremental)
+        if resume and incremental:
+            self.net_.move_to(device)
+            self.net_.set_penalty(self._make_penalty(), **self._bound_to(self.net_.module_))
+            self.net_.batch_size = self._batch_size(X.shape[0])
+            self.net_.shuffle = self.shuffle
+        else:
+            previous = self.net_ if resume else None
+            self.net_: RegularizedNet = self._make_net(
+                previous.module_ if previous else module, loss, X.shape[0], device
+            )
+            if previous:
+                self.net_.continue_curves(previous)
+            for name in _CURVES:  # what was read off the last fit stays as it is
+                setattr(self, name, list(getattr(self, name)) if previous else [])
+        train, valid = self._split(X, y, target, sample_weight)
+        if keeper is not None:
+            keeper.recognize(train, self, resume=resume)
+        return FitJob(train, valid, incremental=incremental)
+
+    def _check_rows(
+        self, X: Any, y: Any, sample_weight: Any, names: np.ndarray | None, *, resume: bool
+    ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Rows of positive weight, their targets as given and encoded, and their weights."""
         # Infinities of both signs are an error there; numpy would warn too.
         with np.errstate(invalid="ignore"):
             X, y = validate_data(
@@ -238,47 +300,8 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
             sample_weight = check_weights(sample_weight, X)
         y = densify(y)
         target = self._encode_target(y, X.dtype, resume=resume)
-        loss = self._make_loss()
-        loss.check_target(target)
-        sample_weight = self._weigh_samples(y, sample_weight)
-        X, y, target, sample_weight = drop_weightless(X, y, target, sample_weight)
-
-        if not (resume and incremental):
-            self._random_state = private_random_state(self.random_state)
-        if keeper is not None:
-            keeper.seed(self._random_state)
-        if resume:
-            self._check_same_architecture(self._count_outputs(target))
-            X = self._pick_inputs_to_train_on(X)
-        else:
-            self._dtype: np.dtype = X.dtype
-            self.n_outputs_ = self._count_outputs(target)
-            module = self._make_module(X)
-            self._set_initial_weights(module, *given)
-            proximal = self.penalty_method == "proximal" and self._make_penalty()
-            if proximal and not incremental:
-                self._drop_empty_inputs(module, X)
-        if resume and incremental:
-            self.net_.move_to(device)
-            self.net_.set_penalty(self._make_penalty(), **self._bound_to(self.net_.module_))
-            self.net_.batch_size = self._batch_size(X.shape[0])
-            self.net_.shuffle = self.shuffle
-        else:
-            previous = self.net_ if resume else None
-            self.net_: RegularizedNet = self._make_net(
-                previous.module_ if previous else module, loss, X.shape[0], device
-            )
-            if previous:
-                self.net_.continue_curves(previous)
-                for name in _CURVES:  # what was read off the last fit stays as it is
-                    setattr(self, name, list(getattr(self, name)))
-            else:
-                self._forget_previous_fit()
-
-        train, valid = self._split(X, y, target, sample_weight)
-        if keeper is not None:
-            keeper.recognize(train, self, resume=resume)
-        return FitJob(train, valid, incremental=incremental)
+        self._make_loss().check_target(target)
+        return drop_weightless(X, y, target, self._weigh_samples(y, sample_weight))
 
     def _train(self, job: FitJob, *, interruptible: bool = False) -> None:
         """Train the net that was prepared, and publish what came of it.
@@ -318,14 +341,6 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
                 "at a time. Set early_stopping=False or use fit."
             )
         self._solver.check_penalty_method(self.penalty_method)
-
-    def _make_penalty(self) -> Any:
-        """The penalty that the parameters ask for, not bound to a network yet."""
-        return make_penalty(self.penalty, self.alpha, self.l1_ratio)
-
-    def _bound_to(self, module: Any) -> dict[str, Any]:
-        """What a net needs to know to bind the penalty to the module."""
-        return {}
 
     @property
     def _solver(self) -> Solver:
@@ -446,19 +461,13 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
         n_known = len(self.loss_curve_)
         self._publish_curves()
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
-        self.validation_scores_: list[float] | None
-        self.best_validation_score_: float | None
-        self.best_loss_: float | None
-        if self.early_stopping:
-            self.validation_scores_ = [float(score[0]) for score in net.scores_]
-            self.best_validation_score_ = float(net.progress.best[0])
-            self.best_loss_ = None
-        else:
-            self.validation_scores_ = None
-            self.best_validation_score_ = None
-            best = self.best_loss_ if n_known else None
-            since = self.loss_curve_ if best is None else [best, *self.loss_curve_[n_known:]]
-            self.best_loss_ = min(since, default=np.nan)
+        early = self.early_stopping
+        scores, best_score = [float(score[0]) for score in net.scores_], net.progress.best[0]
+        self.validation_scores_ = scores if early else None
+        self.best_validation_score_ = float(best_score) if early else None
+        best = self.best_loss_ if n_known else None
+        since = self.loss_curve_ if best is None else [best, *self.loss_curve_[n_known:]]
+        self.best_loss_: float | None = None if early else min(since, default=np.nan)
 
     def _publish_curves(self) -> None:
         """Add the epochs since the last call to the curves."""
@@ -514,6 +523,19 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
 
     # ------------------------------------------------------------------ predicting
 
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the targets of a regressor, the class labels of a classifier.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of the shape that `y` had in `fit`
+        """
+        return self._decode(self._raw_predict(X))
+
     def _raw_predict(self, X: Any) -> Tensor:
         """Raw outputs on the host, shape (n_samples, n_outputs)."""
         check_is_fitted(self)
@@ -535,7 +557,3 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def to_numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()

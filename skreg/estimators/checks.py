@@ -77,6 +77,10 @@ def private_random_state(random_state: Any) -> np.random.RandomState:
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
 
 
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
+
+
 def densify(y: Any) -> np.ndarray:
     return y.toarray() if hasattr(y, "toarray") else y
 

@@ -15,16 +15,17 @@ np.int64(7)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
-from skreg.estimators.base import BaseRegularizedNetwork, to_numpy
-from skreg.estimators.checks import check_hidden_layer_sizes
-from skreg.estimators.compact import CompactMixin
+from skreg.estimators.base import BaseRegularizedNetwork
+from skreg.estimators.checks import check_hidden_layer_sizes, to_numpy
+from skreg.estimators.compact import compacted, pick_columns
 from skreg.estimators.initial_fit import initial_estimator, parameters_of, start_from
 from skreg.estimators.parameters import COUNT, SHARE_BELOW_1, parameter, parametrized
 from skreg.estimators.targets import Classification, Regression
@@ -32,22 +33,20 @@ from skreg.modules import MLP
 from skreg.modules.activations import ACTIVATIONS
 from skreg.penalties import Penalty
 from skreg.penalties.base import Columns, Layout
-from skreg.penalties.by_name import adapts
+from skreg.penalties.by_name import adapts, make_penalty
 from skreg.penalties.reach import units_that_reach_outputs
 
 
 @parametrized
-class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
+class BaseRegularizedMLP(BaseRegularizedNetwork):
     """An estimator whose network is an :class:`~skreg.modules.MLP`.
 
     Parameters
     ----------
     hidden_layer_sizes : array-like of int or int, default=(100,)
         Neurons of each hidden layer; ``()`` is a linear model.
-
     activation : {...}, default="relu"
         Activation of the hidden layers.
-
     dropout : float, default=0.0
         Share of each hidden layer's neurons zeroed at random in training.
 
@@ -55,16 +54,12 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
     ----------
     coefs_ : list of ndarray of shape (fan_in, fan_out)
         Weights of each layer; after `compact` those that are left.
-
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer; after `compact` those that are left.
-
     feature_importances_ : ndarray of shape (`n_features_in_`,)
         Sum over all paths from a feature to an output of the products of abs(weight).
-
     selected_features_ : ndarray of bool of shape (`n_features_in_`,)
         Which features reach an output at all.
-
     n_layers_ : int
         Layers of the network, input and output counted.
 
@@ -83,8 +78,17 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
     #: The fitted initial estimator, where a stack has fitted it before this estimator's turn.
     _fitted_initial = None
 
-    def _make_module(self, X: Any) -> MLP:
-        return MLP(
+    def _make_penalty(self) -> Penalty | None:
+        return make_penalty(self.penalty, self.alpha, self.l1_ratio)
+
+    def _make_module(self, X: Any, given: tuple[Any, Any, Any], incremental: bool) -> MLP:
+        # Columns of X that the network takes, in its order, and the sizes of the hidden layers
+        # before: where it was compacted.
+        self._inputs: np.ndarray | None = None
+        self._full_layer_sizes: tuple[int, ...] | None = None
+        # Weights and biases that an adaptive penalty adapts to.
+        self._initial_weights: tuple[np.ndarray, np.ndarray] | None = None
+        module = MLP(
             X.shape[1],
             check_hidden_layer_sizes(self.hidden_layer_sizes),
             self.n_outputs_,
@@ -93,41 +97,32 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
             random_state=self._random_state,
             dtype=torch.float32 if self._dtype == np.float32 else torch.float64,
         )
+        penalty = self._make_penalty()
+        if penalty is None:
+            return module
+        # What it says of features is checked before the initial fit.
+        penalty.bind(Layout(module.layers_of(module.weight), self._columns()))
+        initial, self._fitted_initial = self._fitted_initial, None
+        initial = self._initial_estimator() if initial is None else initial
+        if initial is not None:
+            self._initial_weights = start_from(initial, self, module, *given)
+        if self.penalty_method == "proximal" and not incremental:
+            zero_empty_inputs(module, X)
+        return module
 
     def _initial_estimator(self) -> Any:
         return initial_estimator(self)
 
-    def _set_initial_weights(self, module: MLP, X: Any, y: Any, sample_weight: Any) -> None:
-        penalty: Penalty | None = self._make_penalty()
-        if penalty is not None:  # what it says of features is checked before the initial fit
-            penalty.bind(Layout(module.layers_of(module.weight), self._columns(module)))
-        initial, self._fitted_initial = self._fitted_initial, None
-        initial = self._initial_estimator() if initial is None else initial
-        self._pilots = None
-        if initial is not None:
-            self._pilots = start_from(initial, self, module, X, y, sample_weight)
-
-    @torch.no_grad()
-    def _drop_empty_inputs(self, module: MLP, X: Any) -> None:
-        empty = np.ones(X.shape[1], dtype=bool)
-        empty[X.indices[X.data != 0] if issparse(X) else X.any(axis=0)] = False
-        module.weights[0][:, torch.from_numpy(empty)] = 0.0
-
-    def _columns(self, module: MLP) -> Columns:
+    def _columns(self) -> Columns:
         names = getattr(self, "feature_names_in_", None)
-        compacted = self._inputs is not None and module.n_features < self.n_features_in_
-        return Columns(self.n_features_in_, names, self._inputs if compacted else None)
+        return Columns(self.n_features_in_, names, self._inputs)
 
     def _bound_to(self, module: MLP) -> dict[str, Any]:
         initial = None
         if adapts(self._make_penalty()):
             # Training goes on from a fitted network: its weights are the initial ones.
-            initial = self._pilots or parameters_of(module)
-        return {"columns": self._columns(module), "initial": initial}
-
-    def _forget_previous_fit(self) -> None:
-        super()._forget_previous_fit()
-        self._inputs = self._full_layer_sizes = None
+            initial = self._initial_weights or parameters_of(module)
+        return {"columns": self._columns(), "initial": initial}
 
     def _check_combinations(self, incremental: bool) -> None:
         check_hidden_layer_sizes(self.hidden_layer_sizes)
@@ -139,10 +134,13 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
                 f"partial_fit does not see. Call fit first, or set adaptive=False."
             )
 
+    def _pick_inputs(self, X: Any) -> Any:
+        return pick_columns(X, self._inputs)
+
     def _varying(self, module: MLP) -> str:
         return f"dropout={self.dropout}" if self.dropout else ""
 
-    def _check_same_architecture(self, n_outputs: int) -> None:
+    def _check_continues(self, n_outputs: int) -> None:
         module = self.net_.module_
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
         wanted = (hidden_layer_sizes, n_outputs, self.activation, self.dropout)
@@ -158,6 +156,13 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
             raise ValueError(
                 f"The fitted network cannot be trained on: its architecture changed "
                 f"({changed}). Set warm_start=False and call fit to start from scratch."
+            )
+
+        if not module.weight.numel():
+            raise ValueError(
+                f"This compacted {type(self).__name__} cannot be trained on: its network has "
+                f"no weights left and predicts a constant. Set warm_start=False and call fit "
+                f"to start from scratch, or train the estimator that it was made from."
             )
 
     def _publish(self) -> None:
@@ -202,6 +207,74 @@ class BaseRegularizedMLP(CompactMixin, BaseRegularizedNetwork):
 
     def _fitted_module(self) -> MLP:
         return self._fitted_net().module_
+
+    def _by_feature(self, by_input: np.ndarray) -> np.ndarray:
+        """Values of the network's inputs as values of all features, 0 for the rest."""
+        if self._inputs is None:
+            return by_input
+        by_feature = np.zeros(self.n_features_in_, dtype=by_input.dtype)
+        by_feature[self._inputs] = by_input
+        return by_feature
+
+    def compact(self) -> Self:
+        """Return a copy with a smaller network that predicts the same, and faster.
+
+        Left out are the features that reach no output (those not in `selected_features_`)
+        and the neurons that reach no output or are reached by no feature. What such a neuron
+        adds to every prediction, the biases of the next layer take over. Predictions agree
+        to rounding.
+
+        The copy is used as the original: it takes the same X with all `n_features_in_`
+        columns, and picks those that it needs by itself. `selected_features_` and
+        `feature_importances_` still have an entry for every column, and the curves and
+        counts of training stay. What shows the smaller network is
+
+        - `coefs_` and `intercepts_`: the rows of ``coefs_[0]`` belong to the features in
+          ``np.flatnonzero(selected_features_)``, and layers that reach nothing have size 0;
+        - `sparsity_`, which counts the weights that are left;
+        - `net_`, whose methods take the columns that are left.
+
+        Training can go on from it, by `partial_fit` or by `fit` with ``warm_start=True``.
+        That trains the smaller network; what was left out does not come back, and the
+        optimizer goes on at its learning rate but without its momentum. A network of which
+        nothing is left cannot be trained. Otherwise `fit`, and `sklearn.base.clone`, start
+        from scratch with all features and `hidden_layer_sizes`.
+
+        Returns
+        -------
+        compacted : estimator of the same class
+            Fitted, and independent of this one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skreg import RegularizedMLPRegressor
+        >>> X = np.random.default_rng(0).normal(size=(200, 10))
+        >>> y = np.maximum(X[:, 0], X[:, 1])                # eight of ten inputs are noise
+        >>> model = RegularizedMLPRegressor(
+        ...     (20,), penalty="l1", alpha=0.01, learning_rate_init=0.02, max_iter=1000,
+        ...     random_state=0,
+        ... ).fit(X, y)
+        >>> small = model.compact()
+        >>> np.allclose(model.predict(X), small.predict(X))
+        True
+        >>> small.coefs_[0].shape[0], np.flatnonzero(small.selected_features_)
+        (2, array([0, 1]))
+        """
+        check_is_fitted(self)
+        return compacted(self)
+
+
+@torch.no_grad()
+def zero_empty_inputs(module: MLP, X: Any) -> None:
+    """Zero the weights of columns that are 0 in all rows.
+
+    The loss does not depend on them, so that under a penalty 0 is where they belong. They
+    have no gradient that leads there, nor has a penalty that is flat for large weights.
+    """
+    empty = np.ones(X.shape[1], dtype=bool)
+    empty[X.indices[X.data != 0] if issparse(X) else X.any(axis=0)] = False
+    module.weights[0][:, torch.from_numpy(empty)] = 0.0
 
 
 @parametrized

@@ -83,7 +83,6 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
 
         With batch normalization `batch_size` is raised by what it takes to leave no last
         batch of one row.
-
     penalty : str, Penalty, dict or None, default="l2"
         What is put on the weights: "l1", "l2", "elasticnet", "group_lasso",
         "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad"; or a
@@ -93,22 +92,18 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
         object of :mod:`skreg.penalties` may bring its own strength, as in
         ``L1(alpha=0.01)``; what it leaves at None it takes from `alpha` and `l1_ratio`.
         None is the unpenalized network.
-
     penalized : str, list of str, callable or None, default=None
         What is penalized. None is a rule: the weights of linear, convolution, embedding,
         recurrent and attention layers, never biases or what belongs to a normalization. A
         name pattern as ``"*.weight"`` or ``"encoder.*"``, several, or a function
         ``penalized(name, parameter)`` that says yes or no, are taken at their word. Where
         there is a penalty and nothing to put it on, `fit` raises ValueError.
-
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, the validation split, the order of the samples and
         what the module draws in training. None draws fresh entropy. Torch's global
         generator is lent to the module, seeded from here, and put back after.
-
     penalize_bias : bool, default=False
         Put the penalty on the biases too, where `penalized` is None.
-
     **module__parameters
         Parameters of the module, as ``module__name=value``.
 
@@ -116,7 +111,6 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
     ----------
     module_ : torch.nn.Module
         The trained module.
-
     penalized_parameters_ : list of str
         Names of its parameters that the penalty is put on.
     """
@@ -179,7 +173,9 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
         named = self.get_params(deep=False).items()
         return {k.removeprefix(_PREFIX): v for k, v in named if k.startswith(_PREFIX)}
 
-    def _make_module(self, X: Any) -> SingleNetwork:
+    def _make_module(
+        self, X: Any, given: tuple[Any, Any, Any], incremental: bool
+    ) -> SingleNetwork:
         parameters = self._module_parameters()
         network = build_network(
             self.module,
@@ -199,7 +195,7 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
 
     _multilabel = False
 
-    def _check_same_architecture(self, n_outputs: int) -> None:
+    def _check_continues(self, n_outputs: int) -> None:
         module, parameters = self._built_from
         changes = {
             "module": module is not self.module,
@@ -244,10 +240,6 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
                 f"rows of shape {fitted_on}."
             )
         return _flat(X)
-
-    def _pick_inputs_to_train_on(self, X: Any) -> Any:
-        self._pick_inputs(X)
-        return X
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

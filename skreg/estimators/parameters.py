@@ -130,17 +130,14 @@ class NetworkParameters(BaseEstimator):
         "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad". An object of
         :mod:`skreg.penalties` may bring its own strength, as in ``L1(alpha=0.01)``; what it
         leaves at None it takes from `alpha` and `l1_ratio`. None is the unpenalized network.
-
     alpha : float, default=1e-4
         Strength λ of the penalty. It is divided neither by the number of samples nor by the
         batch size: for the `alpha` of scikit-learn's ``MLP*`` on n samples in one batch,
         use ``alpha / n``.
-
     l1_ratio : float, default=0.5
         Share of L1 in the elastic net, between 0 (L2) and 1 (L1), and in the sparse group
         lasso. Only used with ``penalty="elasticnet"``, ``"sparse_group_lasso"`` or a penalty
         object that takes one.
-
     penalty_method : {"proximal", "subgradient", "decoupled"}, default="proximal"
         How the penalty enters a step.
 
@@ -151,17 +148,14 @@ class NetworkParameters(BaseEstimator):
           ``Adam(weight_decay=alpha)`` on the weights.
         - "decoupled": weights are scaled by 1 − learning rate · alpha, as in ``AdamW``; L2
           only. It is another problem than the objective above.
-
     solver : {"adam", "sgd", "fista"}, default="adam"
         - "adam" and "sgd": stochastic steps on mini-batches.
         - "fista": accelerated proximal gradient on all samples at once, with a line search;
           exact, and best on small data. Takes no learning rate, and neither dropout nor
           batch normalization. A minimum in a kink of "relu" has no small residual: there it
           ends with a ConvergenceWarning.
-
     batch_size : int or "auto", default="auto"
         Samples per step of "adam" and "sgd"; "auto" is ``min(200, n_samples)``.
-
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule of the learning rate, for "adam" and "sgd" alike.
 
@@ -169,83 +163,61 @@ class NetworkParameters(BaseEstimator):
         - "invscaling": `learning_rate_init` / (samples seen + 1) to the power of `power_t`.
         - "adaptive": divided by 5 whenever `n_iter_no_change` epochs bring no gain, and
           training stops below 1e-6.
-
     learning_rate_init : float, default=0.001
         Initial learning rate of "adam" and "sgd".
-
     power_t : float, default=0.5
         Exponent of "invscaling".
-
     max_iter : int, default=200
         Most epochs (of "fista", iterations).
-
     shuffle : bool, default=True
         Whether to shuffle the samples in each epoch.
-
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, the validation split, the order of the samples and
         dropout. None draws fresh entropy; no global generator is touched. With the same
         seed a network starts from the weights of scikit-learn's ``MLP*``, and sees the same
         batches.
-
     tol : float, default=1e-4
         "adam" and "sgd" stop when the loss (or the validation score) has not improved by
         `tol` for more than `n_iter_no_change` epochs; "fista" when the optimality residual
         ‖w − prox(w − ∇L(w))‖∞ is at most `tol`.
-
     n_iter_no_change : int or inf, default=10
         Epochs without improvement that are put up with.
-
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the samples, stop by their score, and end with the
         weights that scored best.
-
     validation_fraction : float, default=0.1
         Share held out by early stopping.
-
     warm_start : bool, default=False
         Begin the next `fit` from the weights of the last.
-
     momentum : float, default=0.9
         Momentum of "sgd".
-
     nesterovs_momentum : bool, default=True
         Nesterov's form of it.
-
     beta_1, beta_2 : float, default=0.9 and 0.999
         Decay rates of the moment estimates of "adam".
-
     epsilon : float, default=1e-8
         Numerical stability of "adam".
-
     max_fun : int, default=15000
         Most evaluations of the loss by "fista".
-
     penalize_bias : bool, default=False
         Put the penalty on the biases too.
-
     device : str, default="auto"
         Where to train and predict: "auto" takes CUDA when present, else the CPU.
-
     checkpoint : str, path-like or None, default=None
         File that `fit` keeps its state in while it trains, so that it survives being killed.
         It is replaced as a whole, and holds the state at the end when `fit` returns. Nothing
         in it is ever run (``weights_only=True``). Not with skorch `callbacks`, whose state
         cannot be saved; `partial_fit` and stacked searches leave it alone.
-
     checkpoint_interval : float, default=30.0
         Least number of seconds between two writes of `checkpoint`; 0 writes after every
         epoch.
-
     resume : bool, default=False
         Whether `fit` goes on from `checkpoint`, where that file exists; else it begins from
         scratch and overwrites it. The same call on the same data ends, on a CPU, with the
         very bits of a fit that was never interrupted. Only `max_iter`, `max_fun`, `device`
         and `verbose` may differ from those that the file was written with.
-
     callbacks : list of skorch callbacks or None, default=None
         They are copied, and see `net_`.
-
     verbose : bool or int, default=False
         Print loss and penalty of every epoch.
     """

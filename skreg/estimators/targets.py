@@ -55,64 +55,6 @@ class Regression(RegressorMixin, BaseRegularizedNetwork):
         StrOptions(set(REGRESSION_LOSSES)), callable, default="squared_error"
     )
 
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are kept, and are the precision of the network; other types
-            become float64. Sparse rows are made dense a batch at a time.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets. `predict` gives back this shape.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative. Only their ratios matter; weight 0 is the same as leaving out.
-
-        Returns
-        -------
-        self : object
-        """
-        self._fit(X, y, sample_weight)
-        return self
-
-    @available_if(takes_batches)
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch on these samples, going on from where training stands.
-
-        Between two calls `penalty`, `alpha`, `l1_ratio`, `batch_size`, `shuffle` and `device`
-        may change; the other parameters count as they were in the first call.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Relative to the other samples of the same call.
-
-        Returns
-        -------
-        self : object
-        """
-        self._fit(X, y, sample_weight, incremental=True)
-        return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of the shape that `y` had in `fit`
-        """
-        return self._decode(self._raw_predict(X))
-
     def _make_loss(self) -> Loss:
         return make_regression_loss(self.loss)
 
@@ -158,7 +100,6 @@ class Classification(ClassifierMixin, BaseRegularizedNetwork):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; for multilabel targets the indices of the labels.
-
     out_activation_ : str
         Link of the output: "logistic" or "softmax".
     """
@@ -170,29 +111,12 @@ class Classification(ClassifierMixin, BaseRegularizedNetwork):
     #: All classes there will ever be, where that is known beforehand.
     _declared_classes = None
 
-    @all_or_nothing
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            float32 and float64 are kept, and are the precision of the network; other types
-            become float64. Sparse rows are made dense a batch at a time.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or for multilabel targets an indicator matrix: 0, and 1 or another
-            positive number for the labels that are there.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative. Only their ratios matter; weight 0 is the same as leaving out.
-
-        Returns
-        -------
-        self : object
-        """
-        self._declared_classes = None
-        self._fit(X, y, sample_weight)
-        return self
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False
+    ) -> Self:
+        if not incremental:
+            self._declared_classes = None
+        return super()._fit(X, y, sample_weight, incremental=incremental)
 
     @available_if(takes_batches)
     @all_or_nothing
@@ -226,21 +150,7 @@ class Classification(ClassifierMixin, BaseRegularizedNetwork):
             )
         if _check_partial_fit_first_call(self, classes):
             self._declare_classes(self.classes_)
-        self._fit(X, y, sample_weight, incremental=True)
-        return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
-        """
-        return self._decode(self._raw_predict(X))
+        return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.

@@ -70,49 +70,37 @@ class PathCV(BaseRegularizedMLP):
         hidden layers, a penalty that is not convex and whose `l2_ratio` is None is combined
         with L2 of strength 4 · alpha: alone it does not shrink what it keeps, and scores on
         noisy rows would say little.
-
     l1_ratio : float or array-like of float, default=0.5
         Share of L1, for the penalties that have one. Of a list the best is chosen.
-
     alphas : int or array-like of shape (n_alphas,), default=100
         About how many alphas the path of all rows visits, where it decides by itself as
         :func:`skreg.regularization_path` does, in fewer rounds; or the alphas to try.
-
     eps : float, default=1e-3
         Where a path begins, as a share of the alpha that leaves nothing; with hidden layers
         later, if no feature goes before. Not used with an array of alphas.
-
     cv : int, cross-validation generator or iterable, default=None
         None is 5 folds (stratified for a classifier).
-
     scoring : str or callable, default=None
         Larger is better. None is the estimator's `score`. Where it raises, the score is NaN,
         with a warning. Alphas at which the score of a fold is not finite are not chosen, with
         a warning that names them.
-
     selection : {"min", "1se"}, default="min"
         - "min": the alpha of the best mean score.
         - "1se": the largest alpha, at the same l1_ratio, whose mean score is at most one
           standard error of the best below it: fewer features for about the same score.
-
     n_jobs : int or None, default=None
         Threads that the folds may be divided among; None is 1, -1 all cores. The folds of
         small networks are trained on one, which is faster. The result is the same, to rounding.
-
     store_networks : bool, default=False
         Whether `path_` keeps the network at each alpha, for its `estimator_at`: as many
         networks as alphas, in memory and in a pickle.
-
     max_iter : int, default=200
         Most epochs (of "fista", iterations) of the dense start of each path.
-
     n_iter_no_change : int or inf, default=10
         Epochs without improvement that are put up with in the dense start of each path.
-
     early_stopping : bool, default=False
         In the dense start of each path, hold out `validation_fraction` of the samples, stop
         by their score, and end with the weights that scored best.
-
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights, which all folds share, the validation split, the order
         of the samples and dropout. None draws fresh entropy.
@@ -121,32 +109,24 @@ class PathCV(BaseRegularizedMLP):
     ----------
     alpha_ : float
         The strength that was chosen.
-
     l1_ratio_ : float
         The l1_ratio that was chosen.
-
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
         Those it was chosen from.
-
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
         Ascending; of two axes if `l1_ratio` is a list.
-
     score_path_ : ndarray of shape (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds)
         Scores on the rows that each fold left out.
-
     eligible_ : ndarray of bool of the shape of `alphas_`
         What may be chosen: where the scores of all folds are finite. With hidden layers
         features may go one after the other at nearly the same alpha; where the network of all
         rows has lost a quarter more or less of them than those of the folds, their scores
         say nothing of it.
-
     best_score_ : float
         The mean score of the choice.
-
     path_ : RegularizationPath
         Of all rows, at the l1_ratio that was chosen. Its `estimator_at` wants
         `store_networks`.
-
     loss_curve_, data_loss_curve_, penalty_curve_ : list of float
         Objective, data loss and penalty at each alpha of the path; the first is the sum of
         the others.
