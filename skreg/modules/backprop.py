@@ -78,6 +78,10 @@ def _cut(readers: Sequence[int]) -> list[tuple[slice, int | slice]]:
     return parts
 
 
+def _by_layer(module: MLP, weight: Tensor, bias: Tensor) -> list[list[Tensor]]:
+    return [module.split_weights(weight), module.split_biases(bias)]
+
+
 class Forward:
     """Raw outputs of a :class:`~skreg.modules.MLP` in evaluation mode, by way of buffers.
 
@@ -97,27 +101,21 @@ class Forward:
     True
     """
 
-    def __init__(self, module: MLP, readers: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, module: MLP, readers: Sequence[int] | None = None, *gradients: Tensor
+    ) -> None:
         self.module = module
-        self._parts = self._make_parts(readers)
-
-    def _make_parts(self, readers: Sequence[int] | None, *gradients: Tensor) -> list[_Part]:
-        module = self.module
-        tensors = [
-            module.split_weights(module.weight.detach()),
-            module.split_biases(module.bias.detach()),
-        ]
+        tensors = _by_layer(module, module.weight.detach(), module.bias.detach())
         if gradients:
-            tensors += [module.split_weights(gradients[0]), module.split_biases(gradients[1])]
-        parts = []
+            tensors += _by_layer(module, *gradients)
+        self._parts = []
         for members, tables in _cut(readers or [module.n_members]):
             layers = []
             for number, layer in enumerate(zip(*tensors, strict=True)):
                 views = [tensor[members] for tensor in layer]
                 shares_rows = number == 0 and isinstance(tables, int)
                 layers.append(kind_of_layer(views[0], shares_rows=shares_rows)(*views))
-            parts.append(_Part(members, tables, layers, module.activation))
-        return parts
+            self._parts.append(_Part(members, tables, layers, module.activation))
 
     def outputs(self, X: Tensor) -> Tensor:
         """Return raw outputs, shape (n_members, n_samples, n_outputs), in new memory.
@@ -141,8 +139,7 @@ def outputs_at_once(module: MLP, x: Tensor) -> Tensor:
     products.
     """
     activate = ACTIVATIONS[module.activation].in_place
-    weights = module.split_weights(module.weight.detach())
-    biases = module.split_biases(module.bias.detach())
+    weights, biases = _by_layer(module, module.weight.detach(), module.bias.detach())
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         x = torch.addmm(bias, x, weight[0])
         if activate is not None:
@@ -161,10 +158,7 @@ class Backprop(Forward):
         self.loss = loss
         parameters = (module.weight.detach(), module.bias.detach())
         self.gradients = tuple(torch.zeros_like(parameter) for parameter in parameters)
-        super().__init__(module, readers)
-
-    def _make_parts(self, readers: Sequence[int] | None, *gradients: Tensor) -> list[_Part]:
-        return super()._make_parts(readers, *self.gradients)
+        super().__init__(module, readers, *self.gradients)
 
     def attach(self) -> None:
         """Make the gradients those of the module's parameters, for an optimizer to read.
@@ -175,11 +169,7 @@ class Backprop(Forward):
             parameter.grad = gradient
 
     def __call__(
-        self,
-        X: Tensor,
-        y: Tensor,
-        sample_weight: Tensor | None,
-        raw: Tensor | None = None,
+        self, X: Tensor, y: Tensor, sample_weight: Tensor | None, raw: Tensor | None = None
     ) -> Tensor:
         """Fill the gradients of the weighted mean loss; return the raw outputs.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -42,14 +43,13 @@ class StackedLayer:
         return lambda x: torch.baddbmm(bias, x, weight, out=out)
 
     def backward(self, delta: Tensor) -> Call:
-        """Return what writes the gradients for inputs x, given also transposed."""
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
+        """Return what writes the gradient of the weights for x, given also transposed."""
+        weight_gradient = self.weight_gradient
+        return lambda x, columns: torch.bmm(columns, delta, out=weight_gradient)
 
-        def backward(x: Tensor, columns: Tensor) -> None:
-            torch.bmm(columns, delta, out=weight_gradient)
-            torch.sum(delta, 1, out=bias_gradient)
-
-        return backward
+    def bias_backward(self, delta: Tensor) -> Call:
+        """Return what writes the gradient of the biases."""
+        return partial(torch.sum, delta, 1, out=self.bias_gradient)
 
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
         """Return what writes the gradient of the inputs."""
@@ -73,15 +73,12 @@ class SingleLayer(StackedLayer):
         return lambda x: torch.addmm(bias, x, weight, out=out)
 
     def backward(self, delta: Tensor) -> Call:
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
-        ones = delta.new_ones(1, len(delta))
+        weight_gradient = self.weight_gradient
+        return lambda x, columns: torch.mm(columns, delta, out=weight_gradient)
 
-        def backward(x: Tensor, columns: Tensor) -> None:
-            torch.mm(columns, delta, out=weight_gradient)
-            # A product too, and not a sum: one kind of call is quicker than two by turns.
-            torch.mm(ones, delta, out=bias_gradient)
-
-        return backward
+    def bias_backward(self, delta: Tensor) -> Call:
+        # A product too, and not a sum: one kind of call is quicker than two by turns.
+        return partial(torch.mm, delta.new_ones(1, len(delta)), delta, out=self.bias_gradient)
 
     def pass_down(self, delta: Tensor, out: Tensor) -> Call:
         return partial(torch.mm, delta, self.weight.mT, out=out)
@@ -114,14 +111,12 @@ class WideLayer(StackedLayer):
         return forward
 
     def backward(self, delta: Tensor) -> Call:
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
-        members, matrix = self._members, self._matrix
+        weight_gradient, members, matrix = self.weight_gradient, self._members, self._matrix
         wide = delta.transpose(0, 1).flatten(1)
 
         def backward(x: Tensor, columns: Tensor) -> None:
             torch.mm(columns, wide, out=matrix)
             weight_gradient.copy_(members)
-            torch.sum(delta, 1, out=bias_gradient)
 
         return backward
 
@@ -148,8 +143,7 @@ class NarrowLayer(StackedLayer):
         return forward
 
     def backward(self, delta: Tensor) -> Call:
-        weight_gradient, bias_gradient = self.weight_gradient, self.bias_gradient
-        rows, row_gradient = delta.mT, self._row_gradient
+        weight_gradient, rows, row_gradient = self.weight_gradient, delta.mT, self._row_gradient
         column_gradient = row_gradient.mT
 
         def backward(x: Tensor, columns: Tensor) -> None:
@@ -159,7 +153,6 @@ class NarrowLayer(StackedLayer):
             else:
                 torch.bmm(rows, x, out=row_gradient)
             weight_gradient.copy_(column_gradient)
-            torch.sum(delta, 1, out=bias_gradient)
 
         return backward
 
@@ -221,14 +214,12 @@ class Pass:
         activate = ACTIVATIONS[activation].in_place
         self._first_up = layers[0].forward(self._outputs[0])
         self._up: list[Call] = []
-        for layer, below, out in zip(
-            layers[1:], self._outputs[:-1], self._outputs[1:], strict=True
-        ):
+        self._down: list[Call] = []
+        self._last_down: Call | None = None
+        for layer, (below, out) in zip(layers[1:], pairwise(self._outputs), strict=True):
             if activate is not None:
                 self._up.append(partial(activate, below))
             self._up.append(partial(layer.forward(out), below))
-        self._down: list[Call] = []
-        self._last_down: Call | None = None
 
     def forward(self, x: Tensor) -> None:
         """Write the raw outputs to `raw`."""
@@ -250,8 +241,9 @@ class Pass:
         for layer, below in zip(self._layers[:0:-1], self._outputs[-2::-1], strict=True):
             out = torch.empty_like(below)
             self._down.append(partial(layer.backward(delta), below, below.mT))
-            self._down.append(layer.pass_down(delta, out))
+            self._down += [layer.bias_backward(delta), layer.pass_down(delta, out)]
             if chain is not None:
                 self._down.append(partial(chain, out, below))
             delta = out
+        self._down.append(self._layers[0].bias_backward(delta))
         return self._layers[0].backward(delta)

@@ -55,7 +55,7 @@ def test_computes_outputs_and_gradients(kind, n_members, n_outputs, shares_rows)
     # The first layer passes nothing below it.
     delta = random(*out.shape, seed=3)
     delta = out.clone().copy_(delta) if kind is WideLayer else delta
-    backward = layer.backward(delta)
+    backward, bias_backward = layer.backward(delta), layer.bias_backward(delta)
     passes_down = not shares_rows
     if passes_down:
         below = torch.empty_like(rows)
@@ -70,6 +70,7 @@ def test_computes_outputs_and_gradients(kind, n_members, n_outputs, shares_rows)
             expected = as_stack(delta) @ weight.mT
             torch.testing.assert_close(as_stack(below), expected)
         backward(rows, rows.mT)
+        bias_backward()
         expected = rows.mT @ as_stack(delta)
         torch.testing.assert_close(gradients[0], expected)
         torch.testing.assert_close(gradients[1], as_stack(delta).sum(1))
