@@ -38,7 +38,7 @@ from skreg.path.folds import (
     knowing_labels,
     score_folds,
 )
-from skreg.path.networks import PathMLP
+from skreg.path.networks import PathNetwork
 from skreg.path.run import check_alphas, follow, summarize, train_dense
 from skreg.penalties import Penalty
 from skreg.penalties.by_name import DEFAULT_ALPHA, DEFAULT_L1_RATIO, make_penalty
@@ -299,12 +299,12 @@ class PathCV(BaseRegularizedMLP):
         first, rows, nets = templates[0], jobs[0].train, [t.net_ for t in templates]
         if isinstance(self.alphas, Integral):
             for net in nets:
-                check_zeros(PathMLP(net), self.penalty)
+                check_zeros(PathNetwork(net), self.penalty)
         grid = check_alphas(self.alphas)
         data = _checked(first, X, y, sample_weight, scorer, routed.scorer.score)
         folds = self._make_folds(first, data, routed.splitter.split, seed)
         with threads_worth(first.net_.multiplications(len(rows))):
-            train_dense(templates[:1], jobs[:1], PathMLP(first.net_))
+            train_dense(templates[:1], jobs[:1], PathNetwork(first.net_))
             follower, table = follower_of(nets[:1], [rows], nets, first.max_iter)
             is_linear = follower.network.is_linear
             if isinstance(grid, Integral) and not is_linear:
@@ -324,7 +324,7 @@ class PathCV(BaseRegularizedMLP):
                 of_all = np.array([[point.selected.sum() for point in path] for path in paths])
                 eligible = comparable(of_all, n_features, eligible)
             ratio, number = choose(alphas, scores, self.selection, eligible)
-            chosen = summarize(templates[ratio], PathMLP(nets[ratio]), paths[ratio], rows)
+            chosen = summarize(templates[ratio], PathNetwork(nets[ratio]), paths[ratio], rows)
         self._become(chosen.estimator_at(number))
         single = np.ndim(self.l1_ratio) == 0
         self.path_ = chosen if self.store_networks else chosen.without_networks()

@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_method_params
 from skreg.estimators.base import FitJob
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.path.follow import PathFollower, follow_alphas
-from skreg.path.networks import PathMLP, PathPoint, place
+from skreg.path.networks import PathNetwork, PathPoint, place
 from skreg.path.run import train_dense
 from skreg.training.data import TensorData
 from skreg.training.net import RegularizedNet
@@ -118,7 +118,7 @@ class Fold:
         """The score of each point on the rows left out; NaN, with a warning, where it fails."""
         if self.scorer is not None:
             return np.array([self._score_by(self.scorer, point) for point in points])
-        network, rows = PathMLP(self.template.net_), TensorData(self.X_test, None)
+        network, rows = PathNetwork(self.template.net_), TensorData(self.X_test, None)
         weights, scores = self.score_params.get("sample_weight"), []
         for batch in gen_batches(len(points), network.points_at_once):
             raw = network.raw_outputs(points[batch], rows)
@@ -190,7 +190,7 @@ def follower_of(
         if all(member.data_losses_ for member in members):
             firsts = [member.data_losses_[0] for member in members]
             joined.data_losses_ = [np.concatenate(firsts)]
-    follower = PathFollower(PathMLP(joined), table, max_iter=max_iter, l2_ratios=_L2_RATIOS)
+    follower = PathFollower(PathNetwork(joined), table, max_iter=max_iter, l2_ratios=_L2_RATIOS)
     return follower, table
 
 
@@ -239,7 +239,7 @@ def score_folds(
     def work(part: list[Fold], check: Callable[[], None]) -> list[Fold]:
         templates, jobs = [fold.template for fold in part], [fold.job for fold in part]
         nets = [template.net_ for template in templates]
-        train_dense(templates, jobs, PathMLP(nets[0]))
+        train_dense(templates, jobs, PathNetwork(nets[0]))
         check()
         tables = [job.train for job in jobs]
         follower, _ = follower_of(nets, tables, ratios, templates[0].max_iter)

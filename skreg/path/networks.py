@@ -1,16 +1,15 @@
 """The networks of a path: what is counted, put back, penalized and measured of each kind.
 
-:class:`PathMLP` is a stack of multi-layer perceptrons, of which features are counted: one is
-in as long as it reaches an output. :class:`PathModule` is one torch module. It does not say
-what a feature is to it. Where :func:`~skreg.path.features.layers_of_features` finds layers
-whose columns are the features, these are counted. Otherwise units are: a unit is what a group
+:class:`PathNetwork` is a stack of multi-layer perceptrons. Features are counted: one is in as
+long as it reaches an output. :class:`PathModule` is one torch module, which does not say what
+a feature is to it. Where :func:`~skreg.path.features.layers_of_features` finds layers whose
+columns are the features, these are counted. Otherwise units are: a unit is what a group
 penalty calls a group, the outgoing weights of one input, or input channel, of one parameter.
 """
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,8 +35,6 @@ from skreg.training.progress import Progress
 _NUMBERS_AT_ONCE = 2**21
 # A penalty so strong leaves of weights of 1 what it would ever leave.
 _ENORMOUS = 1e9
-# What an MLP holds.
-_TENSORS = "weight", "bias"
 # A module of these alone is a linear model.
 _LINEAR = (nn.Linear, nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
 
@@ -57,70 +54,44 @@ class PathPoint:
     convexity: dict[str, float]
 
 
-class PathNetwork(ABC):
-    """What a path asks of a net, whatever its module."""
+class PathNetwork:
+    """A stack of multi-layer perceptrons on a path."""
 
+    #: Whether features are counted, and not units.
+    counts_features = True
+    #: Names of the parameters that units are counted of, one for each unit.
+    unit_parameters: np.ndarray | None = None
     #: How many points of a path are measured as one stack.
-    points_at_once = 1
-    #: How many supports are refitted as one stack.
-    supports_at_once = 1
+    points_at_once = 16
 
     def __init__(self, net: RegularizedNet) -> None:
         self.net = net
 
-    # ------------------------------------------------------------------ of each kind
-
-    #: Whether features are counted, and not units.
-    counts_features: bool
-    #: Names of the parameters that units are counted of, one for each unit.
-    unit_parameters: np.ndarray | None
+    @property
+    def supports_at_once(self) -> int:
+        """How many supports are refitted as one stack."""
+        return max(1, _NUMBERS_AT_ONCE // self.net.module_.weight.shape[1])
 
     @property
-    @abstractmethod
     def is_linear(self) -> bool:
         """Whether the network is a linear model of its rows."""
+        return not self.net.module_.hidden_layer_sizes
 
-    @abstractmethod
+    # ------------------------------------------------------------------ along the path
+
+    @torch.no_grad()
     def selected(self) -> np.ndarray:
         """Which features, or units, are in, shape (n_members, n_features)."""
+        return units_that_reach_outputs(self.net.module_.weights)[0].cpu().numpy()
 
-    @abstractmethod
     def named_tensors(self) -> dict[str, Tensor]:
         """Views of all that training changes, of shape (n_members, ...), by name."""
+        return {name: p.detach() for name, p in self.net.module_.named_parameters()}
 
-    @abstractmethod
     def moments(self) -> list[Tensor]:
         """Views of what the optimizer knows of each weight, of shape (n_members, ...)."""
-
-    @abstractmethod
-    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor | None]:
-        """Passes over the rows, and the weights and biases they give the gradients of."""
-
-    @abstractmethod
-    def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
-        """Mean data loss of each point."""
-
-    @abstractmethod
-    def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
-        """Raw outputs of each point, shape (n_points, n_samples, n_outputs)."""
-
-    @abstractmethod
-    def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathNetwork:
-        """Return an untrained net without a penalty that has a member for each point."""
-
-    @abstractmethod
-    def support_masks(self, points: Sequence[PathPoint]) -> Any:
-        """Masks of the weights that belong to the support of each member; a dict by name."""
-
-    @abstractmethod
-    def _counted(self) -> list[tuple[Tensor, Any]]:
-        """Stacks of the weights that features, or units, are counted of; their penalties."""
-
-    @abstractmethod
-    def _groups(self) -> Iterable[dict[str, Any]]:
-        """The optimizer's groups whose penalty follows the path's alpha."""
-
-    # ------------------------------------------------------------------ of both
+        states = self.net.optimizer_.state.values()
+        return [t for each in states for t in each.values() if isinstance(t, Tensor) and t.ndim]
 
     def state(self, member: int) -> dict[str, Tensor]:
         """Copies of what the module holds of a member, by name."""
@@ -157,48 +128,36 @@ class PathNetwork(ABC):
             for name, each in values.items()
         }
 
-    def _with_strengths(self, penalty: Any, strengths: dict[str, Any]) -> Any:
-        return with_strengths(penalty, strengths)
-
-
-class PathMLP(PathNetwork):
-    """A stack of multi-layer perceptrons on a path."""
-
-    counts_features = True
-    unit_parameters = None
-    points_at_once = 16
-
-    @property
-    def supports_at_once(self) -> int:  # type: ignore[override]
-        return max(1, _NUMBERS_AT_ONCE // self.net.module_.weight.shape[1])
-
-    @property
-    def is_linear(self) -> bool:
-        return not self.net.module_.hidden_layer_sizes
-
-    @torch.no_grad()
-    def selected(self) -> np.ndarray:
-        return units_that_reach_outputs(self.net.module_.weights)[0].cpu().numpy()
-
-    def named_tensors(self) -> dict[str, Tensor]:
-        return {name: p.detach() for name, p in self.net.module_.named_parameters()}
-
-    def moments(self) -> list[Tensor]:
-        return _tensors_in(self.net.optimizer_)
-
-    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor]:
+    def linear_parts(self, rows: TensorData) -> tuple[Any, Tensor, Tensor | None]:
+        """Passes over the rows, and the weights and biases they give the gradients of."""
         module = self.net.module_
         return Backprop(module, self.net.criterion_, rows.readers), module.weight, module.bias
 
+    def _with_strengths(self, penalty: Any, strengths: dict[str, Any]) -> Any:
+        return with_strengths(penalty, strengths)
+
+    def _groups(self) -> Iterable[dict[str, Any]]:
+        """The optimizer's groups whose penalty follows the path's alpha."""
+        return self.net.optimizer_.param_groups
+
+    def _counted(self) -> list[tuple[Tensor, Any]]:
+        """Stacks of the weights that features, or units, are counted of; their penalties."""
+        return [(self.net.module_.weight, self.net.optimizer_.param_groups[0]["penalty"])]
+
+    # ------------------------------------------------------------------ its points
+
     def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        """Mean data loss of each point."""
         module = self._stack_of(points)
         backprop = Backprop(module, self.net.criterion_, rows.readers)
         return mean_losses(backprop, rows, self.net.batch_size)
 
     def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        """Raw outputs of each point, shape (n_points, n_samples, n_outputs)."""
         return raw_outputs(self._stack_of(points), rows, self.net.device)
 
-    def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathMLP:
+    def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathNetwork:
+        """Return an untrained net without a penalty that has a member for each point."""
         net = self.net.on_module(
             self._stack_of(points),
             penalty=None,
@@ -207,9 +166,10 @@ class PathMLP(PathNetwork):
             # They read one stream, in the order of the first; dropout is drawn for each.
             shufflers=list(self.net.shufflers) * len(points),
         )
-        return PathMLP(net)
+        return PathNetwork(net)
 
-    def support_masks(self, points: Sequence[PathPoint]) -> Tensor:
+    def support_masks(self, points: Sequence[PathPoint]) -> Any:
+        """Masks of the weights that belong to the support of each member; a dict by name."""
         module = self.net.module_
         fan_out = module.weights[0].shape[2]
         mask = torch.ones_like(module.weight[:1]).repeat(len(points), 1)
@@ -218,14 +178,8 @@ class PathMLP(PathNetwork):
             mask[member, : len(selected) * fan_out] = selected.repeat_interleave(fan_out)
         return mask
 
-    def _counted(self) -> list[tuple[Tensor, Any]]:
-        return [(self.net.module_.weight, self.net.optimizer_.param_groups[0]["penalty"])]
-
-    def _groups(self) -> Iterable[dict[str, Any]]:
-        return self.net.optimizer_.param_groups
-
     def _stack_of(self, points: Sequence[PathPoint]) -> MLP:
-        weight, bias = (torch.stack([p.state[name] for p in points]) for name in _TENSORS)
+        weight, bias = (torch.stack([p.state[k] for p in points]) for k in ("weight", "bias"))
         return MLP.of(weight, bias, **self.net.module_.architecture).eval()
 
 
@@ -237,6 +191,7 @@ class PathModule(PathNetwork):
     """
 
     net: ModuleNet
+    points_at_once = supports_at_once = 1
 
     def __init__(
         self, net: ModuleNet, rows: TensorData, following: Container[str] | None = None
@@ -257,9 +212,9 @@ class PathModule(PathNetwork):
             follows = assign_penalties(  # type: ignore[assignment]
                 net.module_.network, flags, net.penalized, penalize_bias=net.penalize_bias
             )
-        by_name = net._penalties()
-        followers = {name: by_name[name] for name in follows if follows[name]}
-        chosen = {name: each for name, each in followers.items() if each is not None}
+        by_name: dict[str, Any] = net._penalties()
+        names = [name for name in follows if follows[name] and by_name[name] is not None]
+        chosen = {name: by_name[name] for name in names}
         if not chosen:
             raise ValueError(
                 f"No parameter of the module {type(net.module_.network).__name__} has a "
@@ -321,7 +276,7 @@ class PathModule(PathNetwork):
         return {name: tensor.unsqueeze(0) for name, tensor in tensors.items()}
 
     def moments(self) -> list[Tensor]:
-        return [tensor.unsqueeze(0) for tensor in _tensors_in(self.net.optimizer_)]
+        return [tensor.unsqueeze(0) for tensor in super().moments()]
 
     def _with_strengths(self, penalty: Any, strengths: dict[str, Any]) -> Any:
         if self._following is None:
@@ -401,12 +356,6 @@ def with_strengths(penalty: Any, strengths: dict[str, Any]) -> Any:
         for name, value in strengths.items():
             setattr(penalty, name, value)
     return penalty
-
-
-def _tensors_in(optimizer: Any) -> list[Tensor]:
-    """What an optimizer keeps of the size of weights."""
-    states = optimizer.state.values()
-    return [t for state in states for t in state.values() if isinstance(t, Tensor) and t.ndim]
 
 
 def _by_unit(parameter: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from skreg.estimators.module import BaseRegularizedModule
 from skreg.modules.penalized import follows_alpha
 from skreg.path.ends import alpha_max_of_linear, check_zeros, sweep_to_nothing
 from skreg.path.follow import PathFollower, choose_alphas, follow_alphas
-from skreg.path.networks import PathMLP, PathModule, PathNetwork, PathPoint, place
+from skreg.path.networks import PathModule, PathNetwork, PathPoint, place
 from skreg.path.refit import refit_supports
 from skreg.path.result import Estimator, RegularizationPath, entry_alphas
 from skreg.training.data import TensorData
@@ -188,7 +188,7 @@ def check_alphas(alphas: Any) -> Any:
 def network_of(template: Estimator, rows: TensorData) -> PathNetwork:
     """Return the net of an estimator as a path sees it."""
     if isinstance(template, BaseRegularizedMLP):
-        return PathMLP(template.net_)
+        return PathNetwork(template.net_)
     following = None
     if isinstance(template.penalty, dict):
         following = {name for name, each in template.penalty.items() if follows_alpha(each)}
