@@ -22,17 +22,8 @@ from skreg.penalties.groupwise import GroupPenalty
 class GroupStep:
     """A gradient and a proximal step of one parameter, to be taken again and again.
 
-    Parameters
-    ----------
-    parameter : Tensor
-        With a gradient, which is written to the same memory before each step.
-    state : dict
-        Adam's; the second moment is its average over each group.
-    lr : float or Tensor of shape (n_members,)
-    betas : tuple of float
-    eps : float
-    penalty : GroupPenalty
-    floor : Floor
+    The gradient is written to the same memory before each step. The state is Adam's, with the
+    average of the second moment over each group; `lr` may be one per member.
     """
 
     def __init__(
@@ -50,14 +41,13 @@ class GroupStep:
         assert parameter.grad is not None
         self._weights = GroupView(grouping, parameter.detach())
         self._gradients = GroupView(grouping, parameter.grad)
-        roots = grouping.root_sizes(parameter)
         self._count = state["step"]
         self._mean, self._square = state["exp_avg"], state["exp_avg_sq"]
         self._means = grouping.views(self._mean)
         self._betas, self._eps = betas, eps
         self._lr = lr.reshape(-1, 1) if isinstance(lr, Tensor) and lr.ndim else lr
         self._prox = penalty.plan_prox(self._weights)
-        self._inverse_roots = roots.reciprocal()
+        self._inverse_roots = grouping.root_sizes(parameter).reciprocal()
         self._floor = floor
         self._step, self._moves = torch.empty_like(self._square), torch.empty_like(self._square)
         self._one = torch.ones(())

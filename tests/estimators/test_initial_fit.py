@@ -172,6 +172,19 @@ def test_training_that_goes_on_adapts_to_the_fitted_weights():
     np.testing.assert_allclose(factors[0, :60].reshape(10, 6) * size, 1.0)
 
 
+@every_kind
+def test_a_network_that_adapts_to_its_fitted_weights_is_compacted(penalty):
+    settings = {**SMALL, "max_iter": 200, "warm_start": True}
+    model = RegularizedMLPRegressor((6,), penalty="l1", alpha=0.1, **settings).fit(X, y)
+    model.set_params(penalty=penalty, alpha=1e-4).fit(X, y)
+    assert model.sparsity_ > 0
+    small = model.compact()
+    assert small.net_.module_.weight.numel() < model.net_.module_.weight.numel()
+    np.testing.assert_allclose(small.predict(X), model.predict(X), atol=1e-10)
+    small.partial_fit(X, y)
+    assert np.isfinite(small.coefs_[0]).all()
+
+
 def test_the_penalized_biases_adapt_too():
     model = RegularizedMLPRegressor(
         (6,), penalty=L1(0.05, adaptive=True), penalize_bias=True, **SMALL
