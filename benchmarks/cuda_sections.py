@@ -41,7 +41,7 @@ from skreg.modules.layers import Pass
 from skreg.optim import ProximalAdam
 from skreg.penalties.by_name import PENALTIES
 from skreg.penalties.curves import ElasticNetCurve as Curve
-from skreg.training.loop import Loop
+from skreg.training.net import RegularizedNet
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_CUDA = "no CUDA device"
@@ -319,7 +319,7 @@ def cases(small):
 @contextlib.contextmanager
 def timed_epochs():
     """Seconds of each epoch trained meanwhile; at the end of one its losses are read."""
-    run_epoch, seconds = Loop.run_epoch, []
+    run_epoch, seconds = RegularizedNet.run_epoch, []
 
     def timed(self):
         start = time.perf_counter()
@@ -327,7 +327,7 @@ def timed_epochs():
         seconds.append(time.perf_counter() - start)
         return result
 
-    with patch.object(Loop, "run_epoch", timed):
+    with patch.object(RegularizedNet, "run_epoch", timed):
         yield seconds
 
 

@@ -183,7 +183,7 @@ class PenalizedOptimizer(Optimizer):
         """Return :meth:`take_step` with what it looks up looked up.
 
         It is good for as long as the settings stay the same and gradients are written to the
-        memory in which they are now: an epoch of :class:`~skreg.training.loop.Loop`.
+        memory in which they are now: an epoch (:mod:`skreg.training.epochs`).
         """
         return self._plan_moves(self._moves())
 

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from skreg.path.networks import PathNetwork, PathPoint
 from skreg.training.data import Batch, TensorData
+from skreg.training.epochs import ByHand
 
 _STEPS_IN_ROUND = 10
 _FIRST_FACTOR = 1.1
@@ -130,7 +131,7 @@ class PathFollower:
         net.module_.train()
         self._convexity_now: dict[str, np.ndarray] = {}
         # No callback or dropout asks for more than steps.
-        self._only_steps = net._train_epoch == net._by_hand_epoch and not net.callbacks_
+        self._only_steps = isinstance(net.steps, ByHand) and not net.callbacks_
         self._batch = None
         if self._only_steps and net.batch_size >= len(rows):
             self._batch = next(net._train.batches(len(rows)))
@@ -145,20 +146,20 @@ class PathFollower:
         self.network.set_strengths(alpha=alphas, **self._convexity_now)
         if self.net.optimizer_.full_batch:
             for _ in range(self._max_iter):
-                self.net._train_epoch()
-                if self.net.solved().all():
+                self.net.steps()
+                if self.net.steps.solved().all():
                     break
             return self.network.selected()
         n_epochs = n_rounds * self._n_epochs
         if self._batch is not None:
             self._take_steps(repeat(self._batch, n_epochs))
         elif self._only_steps:
-            train, size, orders = self.net._train, self.net.batch_size, self.net._orders
+            train, size, orders = self.net._train, self.net.batch_size, self.net.orders
             epochs = (train.batches(size, orders()) for _ in range(n_epochs))
             self._take_steps(chain.from_iterable(epochs))
         else:
             for _ in range(n_epochs):
-                self.net._train_epoch()
+                self.net.steps()
         if not torch.isfinite(self.net.sums_of_weights()).all():
             raise ValueError(
                 f"Training diverged on the path at alpha={alphas.max():.3g}. Lower "
@@ -170,8 +171,7 @@ class PathFollower:
     @torch.no_grad()
     def _take_steps(self, batches: Iterable[Batch]) -> None:
         """A step per batch, without what an epoch sets up and sums up and nobody reads here."""
-        backprop = self.net._backprop
-        assert backprop is not None
+        backprop = self.net.steps.backprop
         backprop.attach()
         take_step = self.net.optimizer_.plan_steps()
         for batch in batches:

@@ -21,6 +21,7 @@ from skreg.optim import optimality_residual
 from skreg.penalties import Penalty
 from skreg.penalties.groupwise import GroupPenalty
 from skreg.training.data import TensorData
+from skreg.training.epochs import ByAutograd, FullBatch
 from skreg.training.net import RegularizedNet
 from skreg.training.passes import forward_all, mean_losses_and_gradients
 
@@ -171,12 +172,11 @@ class ModuleNet(RegularizedNet):
 
     def prepare_steps(self) -> None:
         if self.optimizer_.full_batch:
-            self._backprop = AutogradPasses(  # type: ignore[assignment]
-                self.module_, self.criterion_, list(self._trained().values())
-            )
-            self._train_epoch = self._full_batch_step
+            parameters = list(self._trained().values())
+            passes = AutogradPasses(self.module_, self.criterion_, parameters)
+            self.steps = FullBatch(self, passes)
         else:
-            self._train_epoch = self._autograd_epoch
+            self.steps = ByAutograd(self)
 
     def sums_of_weights(self) -> Tensor:
         sums = [p.detach().sum() for p in self.module_.parameters()]

@@ -16,8 +16,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from skorch.dataset import Dataset
-from skorch.history import History
 from torch import Tensor
 
 from skreg.losses import Loss
@@ -27,16 +25,17 @@ from skreg.optim import optimality_residual
 from skreg.penalties import Penalty
 from skreg.penalties.base import Columns, Layout
 from skreg.training.data import Shuffler, TensorData
-from skreg.training.loop import Keeper, Loop
+from skreg.training.epochs import ByAutograd, ByHand, FullBatch
+from skreg.training.loop import Keeper, begin, end, let_go, run_epoch, train_on
 from skreg.training.passes import mean_losses_and_gradients, raw_outputs
 from skreg.training.pickling import get_state, set_state
 from skreg.training.progress import Progress
-from skreg.training.skorch_net import Decoder, SkorchSide
+from skreg.training.skorch_net import SkorchNet, listens_to_batches, reads_batches
 from skreg.training.state import CURVES, move, restore_generators
 
 
-class RegularizedNet(Loop, SkorchSide):
-    """A stack of networks, trained by the loop it inherits.
+class RegularizedNet(SkorchNet):
+    """A stack of networks, trained by the loop of :mod:`skreg.training.loop`.
 
     Parameters
     ----------
@@ -114,16 +113,11 @@ class RegularizedNet(Loop, SkorchSide):
             lr=float(progress.learning_rate_init[0]),
             max_epochs=max_epochs,
             batch_size=batch_size,
-            train_split=None,
             callbacks=callbacks,
-            # Batches are shown to those who ask: what was predicted for them in training
-            # is not kept for a score of the epoch.
-            use_caching=False,
-            predict_nonlinearity=criterion.predict,
             verbose=verbose,
             device=device,
         )
-        self.penalty = penalty
+        self.penalty: Any = penalty
         self.penalize_bias = penalize_bias
         self.progress = progress
         self.shufflers = shufflers
@@ -133,21 +127,15 @@ class RegularizedNet(Loop, SkorchSide):
         self.initial = initial
         self.scorer: Callable[[Tensor], np.ndarray] | None = None
         self.on_epoch: Callable[[], bool] | None = None
-        self.decoder: Decoder | None = None
         self.keeper: Keeper | None = None
 
     device: str
+    #: How an epoch is trained, while training lasts.
+    steps: Any = None
+    #: Copies of what training begins with, where they have been made before it.
+    _start: dict[str, Tensor] = {}
 
-    # ------------------------------------------------------------------ skorch's building
-
-    def get_default_callbacks(self) -> list:
-        # skorch's own print, time and average batch by batch: what is wanted of that is
-        # recorded here once an epoch.
-        return []
-
-    def initialize_criterion(self) -> RegularizedNet:
-        self.criterion_ = self.criterion
-        return self
+    train_on, begin, run_epoch, end, let_go = train_on, begin, run_epoch, end, let_go
 
     def initialize_optimizer(self, *args: Any) -> RegularizedNet:
         """Put the penalty on the weights, and nothing on the rest."""
@@ -171,8 +159,7 @@ class RegularizedNet(Loop, SkorchSide):
         self.penalties_: list[np.ndarray] = []
         self.scores_: list[np.ndarray] = []
         self.epochs_before_ = self.scores_before_ = 0
-        self._backprop = None
-        self._best_state = {}
+        self._best_state: dict[str, Tensor] = {}
         self._generators = [
             torch.Generator(self.device).manual_seed(
                 int(shuffler.random_state.randint(2**31 - 1))
@@ -197,16 +184,6 @@ class RegularizedNet(Loop, SkorchSide):
             *("columns", "initial"),
         )
         return {name: getattr(self, name) for name in names}
-
-    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
-        """Raw outputs of the first member, for skorch's own `predict` and scoring."""
-        return self.module_(x)[0]
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict as the estimator does, where it said how; else as `predict_proba`."""
-        if self.decoder is None:
-            return super().predict(X)
-        return self.decoder.decode(self.forward(X))
 
     def penalized_weights(self) -> list[Tensor]:
         """Return the parameters the penalty is put on."""
@@ -264,9 +241,7 @@ class RegularizedNet(Loop, SkorchSide):
         """Return each member's optimality residual over `data`, shape (n_members,)."""
         self.module_.eval()
         _, gradients = mean_losses_and_gradients(
-            Backprop(self.module_, self.criterion_, data.readers),
-            data.to(self.device),
-            self.batch_size,
+            self._passes(data), data.to(self.device), self.batch_size
         )
         penalties = [g["penalty"] for g in self.optimizer_.param_groups for _ in g["params"]]
         parts = zip(self.module_.parameters(), gradients, penalties, strict=True)
@@ -319,18 +294,66 @@ class RegularizedNet(Loop, SkorchSide):
         """Return raw outputs in evaluation mode, shape (n_members, n_samples, n_outputs)."""
         return raw_outputs(self.module_, data, self.device)
 
+    def copy_state(self) -> dict[str, Tensor]:
+        """Return copies of the weights and of whatever else the module holds, by name."""
+        return {name: t.detach().clone() for name, t in self.module_.state_dict().items()}
+
+    def sums_of_weights(self) -> Tensor:
+        """Return one number per member, finite if and only if every weight is.
+
+        Or as good as: the sum may overflow first.
+        """
+        return torch.stack([p.detach().sum(1) for p in self.module_.parameters()]).sum(0)
+
+    def multiplications(self, n_samples: int) -> int:
+        """How many the largest product of a step has; on a GPU the host has none to do."""
+        if self.module_.weight.is_cuda:
+            return 0
+        rows = n_samples if self.optimizer_.full_batch else self.batch_size
+        return min(rows, n_samples) * self.module_.n_members * self.module_.largest
+
     # ------------------------------------------------------------------ what the loop asks for
 
-    def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict:
-        """Return the rows as skorch's scoring callbacks want them."""
-        return {
-            "dataset_train": Dataset(train.X, self.target_as_given(train.y)),
-            "dataset_valid": valid and Dataset(valid.X, self.target_as_given(valid.y)),
-        }
+    @property
+    def done_(self) -> np.ndarray:
+        """Which members have converged or used up their evaluations, shape (n_members,)."""
+        if self.optimizer_.full_batch:
+            return self.converged_ | (self.optimizer_.n_evaluations >= self.max_fun)
+        return self.converged_
 
-    def target_as_given(self, target: Any) -> Any:
-        """Targets as they were in `fit`: labels, say."""
-        return target if self.decoder is None else self.decoder.decode_target(target)
+    def listens_to_batches(self) -> bool:
+        """Whether a callback wants to see every batch."""
+        return listens_to_batches(self.callbacks_)
+
+    def prepare_steps(self) -> None:
+        """Choose how an epoch is trained: a full-batch step, or batches by hand or autograd.
+
+        By hand wherever that is possible. Dropout and callbacks that want to see each batch
+        take autograd's way; in a full-batch step there are no batches to see.
+        """
+        if self.optimizer_.full_batch:
+            self.steps = FullBatch(self, self._passes(self._train))
+        elif self._per_batch or self.module_.dropout:
+            self.steps = ByAutograd(self)
+        else:
+            self.steps = ByHand(self, self._passes(self._train))
+
+    def _passes(self, data: TensorData) -> Any:
+        """What computes outputs and gradients on such rows."""
+        return Backprop(self.module_, self.criterion_, data.readers)
+
+    def orders(self) -> list[np.ndarray] | None:
+        """The order of each stream's rows in the next epoch; None for as they are."""
+        n_samples = len(self._train)
+        if not self.shuffles(n_samples):
+            return None
+        members = [self._train.stream_of.index(s) for s in range(len(self._train.streams))]
+        return [self.shufflers[member].next_order(n_samples) for member in members]
+
+    def shuffles(self, n_samples: int) -> bool:
+        """Whether the rows come in random order."""
+        # In one full batch the order changes nothing but the rounding.
+        return self.shuffle and self.batch_size < n_samples
 
     def set_learning_rates(self) -> None:
         # "constant" is left alone after the start: a skorch LRScheduler may be at work.
@@ -346,7 +369,7 @@ class RegularizedNet(Loop, SkorchSide):
     # ------------------------------------------------------------------ the history
 
     @property
-    def history(self) -> History:
+    def history(self) -> Any:
         """A row for each epoch, as skorch has it.
 
         The curves say all that is in it, so that without callbacks, which read it and add to
@@ -359,7 +382,7 @@ class RegularizedNet(Loop, SkorchSide):
         return self.history_
 
     @history.setter
-    def history(self, history: History) -> None:
+    def history(self, history: Any) -> None:
         self.history_ = history
 
     def record(self) -> None:
@@ -369,7 +392,7 @@ class RegularizedNet(Loop, SkorchSide):
             measured = self._measured_in(number)
             row = next(reversed(self.history))
             row.update(measured)
-            if self.reads_batches() and not row["batches"]:
+            if reads_batches(self.callbacks_) and not row["batches"]:
                 # Nobody has listened to batches: the epoch is one.
                 row["batches"].append(
                     {"train_loss": row["train_loss"], "train_batch_size": len(self._train)}

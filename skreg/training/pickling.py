@@ -27,8 +27,8 @@ from skreg.training.state import (
 
 _ARCHITECTURE = ("n_features", "hidden_layer_sizes", "n_outputs", "activation", "dropout")
 # What is there in training alone: a callback may pickle the net then.
-_OF_THE_FIT = ("_train", "_valid", "_train_epoch")
-_OF_THE_CALLER = ("_backprop", "on_epoch", "decoder", "keeper")
+_OF_THE_FIT = ("_train", "_valid")
+_OF_THE_CALLER = ("steps", "on_epoch", "decoder", "keeper")
 
 
 def get_state(net: Any) -> dict[str, Any]:

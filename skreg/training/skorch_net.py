@@ -11,7 +11,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -29,13 +29,14 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
     WandbLogger,
 )
+from skorch.dataset import Dataset
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skreg.losses import Loss
 from skreg.modules import MLP
 from skreg.training.checkpoint import fingerprint, network_fingerprint
-from skreg.training.progress import Progress
+from skreg.training.data import TensorData
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
@@ -69,123 +70,79 @@ class Decoder:
     score: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
 
-class SkorchSide(NeuralNet):
-    """The side of a net that skorch's callbacks see."""
+class SkorchNet(NeuralNet):
+    """skorch's net with rows, targets and weights left to the estimator.
+
+    A subclass has the loop, and knows its `penalty`.
+    """
 
     module_: Any
     optimizer_: Any
-    criterion_: Loss
+    criterion_: Any
     optimizer: Any
-    penalty: Any
-    progress: Progress
-    scorer: Callable[[Tensor], Any] | None
-    validates_: bool
     history: Any
-    decoder: Decoder | None
 
-    # ------------------------------------------------------------------ not here
+    def __init__(self, module: Any, criterion: Loss, optimizer: Any, **settings: Any) -> None:
+        super().__init__(
+            module,
+            criterion,
+            optimizer,
+            train_split=None,
+            # Batches are shown to those who ask: what was predicted for them in training
+            # is not kept for a score of the epoch.
+            use_caching=False,
+            predict_nonlinearity=criterion.predict,
+            **settings,
+        )
+        self.decoder: Decoder | None = None
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Not here: rows, targets and weights are the estimator's business."""
-        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit"))
+        raise _not_here(self, "fit")
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
         """Not here: rows, targets and weights are the estimator's business."""
-        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "partial_fit"))
+        raise _not_here(self, "partial_fit")
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
         """Not here: rows, targets and weights are the estimator's business."""
-        raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "fit_loop"))
+        raise _not_here(self, "fit_loop")
 
     def score(self, X: Any, y: Any) -> float:
         """Score as the estimator does, for callbacks during training."""
         if self.decoder is None:
-            raise AttributeError(_ASK_THE_ESTIMATOR.format(type(self).__name__, "score"))
+            raise _not_here(self, "score")
         return self.decoder.score(y, self.predict(X), None)
 
-    # ------------------------------------------------------------------ callbacks
+    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
+        """Raw outputs of the first member, for skorch's own `predict` and scoring."""
+        return self.module_(x)[0]
 
-    def listens_to_batches(self) -> bool:
-        """Whether a callback wants to see every batch."""
-        return any(
-            getattr(type(callback), event) is not getattr(Callback, event)
-            for _, callback in self.callbacks_
-            for event in _BATCH_EVENTS
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict as the estimator does, where it said how; else as `predict_proba`."""
+        return (
+            super().predict(X) if self.decoder is None else self.decoder.decode(self.forward(X))
         )
 
-    def reads_batches(self) -> bool:
-        """Whether a callback reads the batches of an epoch when that is over."""
-        return any(isinstance(callback, _READERS) for _, callback in self.callbacks_)
+    def target_as_given(self, target: Any) -> Any:
+        """Targets as they were in `fit`: labels, say."""
+        return target if self.decoder is None else self.decoder.decode_target(target)
 
-    def check_callbacks(self) -> None:
-        """Raise ValueError where a callback cannot do in this training what it is for."""
-        recorded = self._names_in_history()
-        for _, callback in self.callbacks_:
-            name = type(callback).__name__
-            reason = self._reason_against(callback)
-            if reason is not None:
-                raise ValueError(f"{name} cannot work here: {reason}.")
-            watched = _watched_by(callback)
-            if recorded is not None and watched is not None and watched not in recorded:
-                raise ValueError(
-                    f"{name} watches {watched!r}, which no epoch records: there are "
-                    f"{', '.join(sorted(recorded))}. With early_stopping=True there are "
-                    f"'valid_score', of which larger is better, and 'valid_score_best'."
-                )
-            if isinstance(callback, ParamMapper):
-                self._check_patterns(callback)
+    def shown_to_callbacks(self, train: TensorData, valid: TensorData | None) -> dict[str, Any]:
+        """Return the rows as skorch's scoring callbacks want them."""
+        return {
+            "dataset_train": Dataset(train.X, self.target_as_given(train.y)),
+            "dataset_valid": valid and Dataset(valid.X, self.target_as_given(valid.y)),
+        }
 
-    def _reason_against(self, callback: Callback) -> str | None:
-        if isinstance(callback, InputShapeSetter):
-            return (
-                "the network is made for its rows by the estimator, which tells a module "
-                "their number of features as n_features. Leave the callback out"
-            )
-        optimizer = self.optimizer_
-        for trait, refused in _REFUSED.items():
-            for kind, reason in refused.items():
-                if getattr(optimizer, trait) and isinstance(callback, kind):
-                    return (
-                        f"solver={optimizer.name!r} {reason}. Use solver='adam' or 'sgd', or "
-                        f"leave it out"
-                    )
-        schedule = self.progress.learning_rate
-        if isinstance(callback, LRScheduler) and schedule != "constant":
-            return (
-                f"learning_rate={schedule!r} sets the learning rate too. Use "
-                f"learning_rate='constant', or leave the callback out"
-            )
-        return None
+    def get_default_callbacks(self) -> list:
+        # skorch's own print, time and average batch by batch: what is wanted of that is
+        # recorded by the loop once an epoch.
+        return []
 
-    def _names_in_history(self) -> set[str] | None:
-        """What epochs record; None if somebody else's callback may record anything."""
-        best = "valid_score_best" if self.validates_ else "train_loss_best"
-        names = {"epoch", "data_loss", "penalty", "train_loss", best}
-        if self.validates_:
-            names.add("valid_score")
-        for _, callback in self.callbacks_:
-            if not type(callback).__module__.startswith("skorch."):
-                return None
-            scores = getattr(callback, "on_train", False) or self.validates_
-            name = getattr(callback, "name_", getattr(callback, "name", None))
-            if name is not None and scores:
-                names |= {name, f"{name}_best"}
-            event = getattr(callback, "event_name", None)
-            if event is not None:
-                names.add(event)
-        return names
-
-    def _check_patterns(self, callback: ParamMapper) -> None:
-        parameters = list(self.get_all_learnable_params())
-        for pattern in callback.patterns:
-            if not any(callback.filter_parameters([pattern], parameters)):
-                names = ", ".join(repr(name) for name, _ in parameters)
-                raise ValueError(
-                    f"{type(callback).__name__}: the pattern {pattern!r} fits no parameter. "
-                    f"Those to choose from are {names}."
-                )
-
-    # ------------------------------------------------------------------ files
+    def initialize_criterion(self) -> Self:
+        self.criterion_ = self.criterion
+        return self
 
     def load_params(self, *args: Any, **kwargs: Any) -> None:
         """Load what `save_params` or a Checkpoint has written, as in any skorch net.
@@ -209,40 +166,129 @@ class SkorchSide(NeuralNet):
     def _get_module(self, name: str, msg: str) -> Any:
         # What skorch saves and loads by its state.
         if name == "module_":
-            return _Filed(self.module_, self._made_of(_OF_THE_OUTPUTS))
+            return _Filed(self.module_, made_of(self, _OF_THE_OUTPUTS))
         if name == "optimizer_":
-            return _FiledOptimizer(self.optimizer_, self._made_of())
+            return _FiledOptimizer(self.optimizer_, made_of(self))
         if name == "criterion_":
-            return _FiledLoss(self.criterion_, self._made_of())
+            return _FiledLoss(self.criterion_, made_of(self))
         return super()._get_module(name, msg)
 
-    def _made_of(self, names: tuple[str, ...] = ()) -> dict[str, list[str]]:
-        """By name what this net is, in words and as a fingerprint; `names` or all of it."""
-        module, optimizer = self.module_, self.optimizer_
-        method = {g.get("penalty_method") for g in optimizer.param_groups}
-        made_of = {
-            "loss": (repr(self.criterion_), self.criterion_),
-            "penalty": (repr(self.penalty), self.penalty),
-            "penalty_method": (", ".join(map(str, method)), sorted(map(str, method))),
-            "solver": (type(optimizer).__name__, type(optimizer)),
-        }
-        if isinstance(module, MLP):
-            made_of["activation"] = (repr(module.activation), module.activation)
-            made_of["dropout"] = (str(module.dropout), module.dropout)
-        else:
-            shown = type(module.network).__name__
-            made_of["network"] = (shown, network_fingerprint(module.network))
-        return {
-            name: [shown, fingerprint(value)]
-            for name, (shown, value) in made_of.items()
-            if not names or name in names
-        }
+
+def _not_here(net: Any, name: str) -> AttributeError:
+    return AttributeError(
+        f"The net of an estimator is a {type(net).__name__} without a {name} of its own: rows, "
+        f"targets and weights are the estimator's business. Call fit, partial_fit or score of "
+        f"the estimator."
+    )
 
 
-_ASK_THE_ESTIMATOR = (
-    "The net of an estimator is a {} without a {} of its own: rows, targets and weights are "
-    "the estimator's business. Call fit, partial_fit or score of the estimator."
-)
+def listens_to_batches(callbacks: list[tuple[str, Callback]]) -> bool:
+    """Whether one wants to see every batch."""
+    return any(
+        getattr(type(callback), event) is not getattr(Callback, event)
+        for _, callback in callbacks
+        for event in _BATCH_EVENTS
+    )
+
+
+def reads_batches(callbacks: list[tuple[str, Callback]]) -> bool:
+    """Whether one reads the batches of an epoch when that is over."""
+    return any(isinstance(callback, _READERS) for _, callback in callbacks)
+
+
+def check_callbacks(net: Any) -> None:
+    """Raise ValueError where a callback cannot do in this training what it is for."""
+    recorded = _names_in_history(net)
+    for _, callback in net.callbacks_:
+        name = type(callback).__name__
+        reason = _reason_against(net, callback)
+        if reason is not None:
+            raise ValueError(f"{name} cannot work here: {reason}.")
+        watched = _watched_by(callback)
+        if recorded is not None and watched is not None and watched not in recorded:
+            raise ValueError(
+                f"{name} watches {watched!r}, which no epoch records: there are "
+                f"{', '.join(sorted(recorded))}. With early_stopping=True there are "
+                f"'valid_score', of which larger is better, and 'valid_score_best'."
+            )
+        if isinstance(callback, ParamMapper):
+            _check_patterns(net, callback)
+
+
+def _reason_against(net: Any, callback: Callback) -> str | None:
+    if isinstance(callback, InputShapeSetter):
+        return (
+            "the network is made for its rows by the estimator, which tells a module "
+            "their number of features as n_features. Leave the callback out"
+        )
+    optimizer = net.optimizer_
+    for trait, refused in _REFUSED.items():
+        for kind, reason in refused.items():
+            if getattr(optimizer, trait) and isinstance(callback, kind):
+                return (
+                    f"solver={optimizer.name!r} {reason}. Use solver='adam' or 'sgd', or "
+                    f"leave it out"
+                )
+    schedule = net.progress.learning_rate
+    if isinstance(callback, LRScheduler) and schedule != "constant":
+        return (
+            f"learning_rate={schedule!r} sets the learning rate too. Use "
+            f"learning_rate='constant', or leave the callback out"
+        )
+    return None
+
+
+def _names_in_history(net: Any) -> set[str] | None:
+    """What epochs record; None if somebody else's callback may record anything."""
+    best = "valid_score_best" if net.validates_ else "train_loss_best"
+    names = {"epoch", "data_loss", "penalty", "train_loss", best}
+    if net.validates_:
+        names.add("valid_score")
+    for _, callback in net.callbacks_:
+        if not type(callback).__module__.startswith("skorch."):
+            return None
+        scores = getattr(callback, "on_train", False) or net.validates_
+        name = getattr(callback, "name_", getattr(callback, "name", None))
+        if name is not None and scores:
+            names |= {name, f"{name}_best"}
+        event = getattr(callback, "event_name", None)
+        if event is not None:
+            names.add(event)
+    return names
+
+
+def _check_patterns(net: Any, callback: ParamMapper) -> None:
+    parameters = list(net.get_all_learnable_params())
+    for pattern in callback.patterns:
+        if not any(callback.filter_parameters([pattern], parameters)):
+            names = ", ".join(repr(name) for name, _ in parameters)
+            raise ValueError(
+                f"{type(callback).__name__}: the pattern {pattern!r} fits no parameter. "
+                f"Those to choose from are {names}."
+            )
+
+
+def made_of(net: Any, names: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """By name what this net is, in words and as a fingerprint; `names` or all of it."""
+    module, optimizer = net.module_, net.optimizer_
+    method = {g.get("penalty_method") for g in optimizer.param_groups}
+    made_of = {
+        "loss": (repr(net.criterion_), net.criterion_),
+        "penalty": (repr(net.penalty), net.penalty),
+        "penalty_method": (", ".join(map(str, method)), sorted(map(str, method))),
+        "solver": (type(optimizer).__name__, type(optimizer)),
+    }
+    if isinstance(module, MLP):
+        made_of["activation"] = (repr(module.activation), module.activation)
+        made_of["dropout"] = (str(module.dropout), module.dropout)
+    else:
+        shown = type(module.network).__name__
+        made_of["network"] = (shown, network_fingerprint(module.network))
+    return {
+        name: [shown, fingerprint(value)]
+        for name, (shown, value) in made_of.items()
+        if not names or name in names
+    }
 
 
 def _watched_by(callback: Callback) -> str | None:

@@ -14,7 +14,7 @@ from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGrid
 from skreg.estimators.many import Task, fit_all
 from skreg.penalties import L1, ElasticNet, GroupLasso, SparseGroupLasso
 from skreg.penalties.base import Layout
-from skreg.training.loop import Loop
+from skreg.training.net import RegularizedNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -209,7 +209,7 @@ def test_an_interrupt_of_the_initial_fit_leaves_nothing_fitted(monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Loop, "run_epoch", interrupted)
+    monkeypatch.setattr(RegularizedNet, "run_epoch", interrupted)
     model = RegularizedMLPRegressor((6,), penalty=L1(adaptive=True), **SMALL)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)

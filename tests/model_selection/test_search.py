@@ -46,7 +46,7 @@ from skreg import (
     StackedRandomizedSearchCV,
 )
 from skreg.penalties import L1, ElasticNet
-from skreg.training.loop import Loop
+from skreg.training.net import RegularizedNet
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
@@ -253,7 +253,7 @@ def test_an_interrupt_of_a_network_trained_alone_ends_the_search(monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Loop, "run_epoch", interrupted)
+    monkeypatch.setattr(RegularizedNet, "run_epoch", interrupted)
     search = StackedGridSearchCV(
         regressor(), {"alpha": ALPHAS[:1]}, cv=[(np.arange(99), np.arange(9))]
     )

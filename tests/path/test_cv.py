@@ -23,7 +23,7 @@ from skreg import (
 from skreg.path.cv import _MAX_ROUNDS
 from skreg.path.follow import PathFollower
 from skreg.penalties import GroupMCP
-from skreg.training.loop import Loop
+from skreg.training.net import RegularizedNet
 
 
 def test_what_is_chosen_was_judged_by_networks_of_its_size():
@@ -238,7 +238,7 @@ def test_an_interrupt_is_raised_and_leaves_the_estimator_as_it_was(where, monkey
     )
     model.fit(X, y, sample_weight=np.ones(40))
     was = dict(vars(model))
-    run_epoch, n_epochs = Loop.run_epoch, 0
+    run_epoch, n_epochs = RegularizedNet.run_epoch, 0
 
     def interrupted(self):
         nonlocal n_epochs
@@ -247,7 +247,7 @@ def test_an_interrupt_is_raised_and_leaves_the_estimator_as_it_was(where, monkey
             raise KeyboardInterrupt
         return run_epoch(self)
 
-    monkeypatch.setattr(Loop, "run_epoch", interrupted)
+    monkeypatch.setattr(RegularizedNet, "run_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert vars(model) == was

@@ -17,7 +17,7 @@ from skreg import (
     regularization_path,
 )
 from skreg.penalties import GroupLasso, GroupMCP
-from skreg.training.loop import Loop
+from skreg.training.net import RegularizedNet
 
 
 def test_a_linear_path_is_the_lasso_path():
@@ -106,7 +106,7 @@ def untrained(monkeypatch):
     def train(self, *args, **kwargs):
         raise AssertionError("there was a first step")
 
-    monkeypatch.setattr(Loop, "begin", train)
+    monkeypatch.setattr(RegularizedNet, "begin", train)
 
 
 def linear_module(n_features, n_outputs):

@@ -25,7 +25,7 @@ from skreg.estimators.module import BaseRegularizedModule
 from skreg.losses import REGRESSION_LOSSES, Huber, Quantile
 from skreg.penalties import L1
 from skreg.training.checkpoint import fingerprint
-from skreg.training.loop import Loop
+from skreg.training.net import RegularizedNet
 
 ignores_convergence = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
@@ -971,8 +971,10 @@ def test_a_partial_fit_costs_the_same_however_many_there_were(estimator):
 
 def test_a_partial_fit_copies_the_weights_once(monkeypatch):
     model, copies = make(RegularizedMLPRegressor).partial_fit(X, Y), []
-    copy_state = Loop.copy_state
-    monkeypatch.setattr(Loop, "copy_state", lambda net: copies.append(1) or copy_state(net))
+    copy_state = RegularizedNet.copy_state
+    monkeypatch.setattr(
+        RegularizedNet, "copy_state", lambda net: copies.append(1) or copy_state(net)
+    )
     model.partial_fit(X, Y)
     assert len(copies) == 1
     assert not model.net_._start
