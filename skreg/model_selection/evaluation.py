@@ -84,10 +84,9 @@ class Evaluation:
             on_progress,
             lambda task: (task.label.candidate, task.label.split) in done,
         )
-        test_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 1))
-        train_rows = lru_cache(maxsize=8)(lambda split: self._rows(split, 0))
+        rows = lru_cache(maxsize=16)(self._rows)
         for task in tasks:
-            cell, result = self._finish(task, test_rows, train_rows)
+            cell, result = self._finish(task, rows)
             done[cell] = result
             if keeper is not None:
                 keeper.keep([(cell, result)])
@@ -153,11 +152,11 @@ class Evaluation:
         return tasks
 
     def _finish(
-        self, task: Task, test_rows: Callable[[int], Any], train_rows: Callable[[int], Any]
+        self, task: Task, rows: Callable[[int, int], Any]
     ) -> tuple[tuple[int, int], dict]:
         """Score a fitted task as scikit-learn's ``_fit_and_score``; let go of the network."""
         label: _Label = task.label
-        X_test, y_test = test_rows(label.split)
+        X_test, y_test = rows(label.split, 1)
         result: dict[str, Any] = {
             "fit_error": task.error,
             "n_test_samples": _num_samples(X_test),
@@ -180,7 +179,7 @@ class Evaluation:
             result["test_scores"] = self._score(fitted, X_test, y_test, label.split, 1)
             result["score_time"] = time.perf_counter() - start
             if self.return_train_score:
-                X_train, y_train = train_rows(label.split)
+                X_train, y_train = rows(label.split, 0)
                 result["train_scores"] = self._score(fitted, X_train, y_train, label.split, 0)
         cell = (label.candidate, label.split)
         if self.verbose > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
-from sklearn.utils import indexable
+from sklearn.utils import gen_even_slices, indexable
 from sklearn.utils.validation import _check_method_params
 
 from skreg.estimators.resume import RESUME_CONSTRAINTS, SearchKeeper
@@ -148,7 +147,7 @@ class _StackedSearch:
                 done = dict(keeper.done)
                 if parallel._backend.supports_return_generator:
                     parallel.return_generator, parallel.return_ordered = True, False
-            shards = [cells[k] for k in _even_slices(len(cells), n_shards)]
+            shards = [cells[k] for k in gen_even_slices(len(cells), n_shards)]
             missing = [shard for shard in shards if not done.keys() >= set(shard)]
             report(sum(map(len, shards)) - sum(map(len, missing)))
             for part in parallel(delayed(evaluation.run)(shard) for shard in missing):
@@ -159,11 +158,6 @@ class _StackedSearch:
         if keeper is not None:
             keeper.keep((), last=True)
         return [done[cell] for cell in sorted(done)]
-
-
-def _even_slices(n_items: int, n_parts: int) -> list[slice]:
-    edges = np.linspace(0, n_items, n_parts + 1).astype(int)
-    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 class StackedGridSearchCV(_StackedSearch, GridSearchCV):
