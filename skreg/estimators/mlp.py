@@ -31,6 +31,7 @@ from skreg.estimators.parameters import COUNT, SHARE_BELOW_1, parameter, paramet
 from skreg.estimators.targets import Classification, Regression
 from skreg.modules import MLP
 from skreg.modules.activations import ACTIVATIONS
+from skreg.modules.adapter import torch_dtype
 from skreg.penalties import Penalty
 from skreg.penalties.base import Columns, Layout
 from skreg.penalties.by_name import adapts, make_penalty
@@ -95,7 +96,7 @@ class BaseRegularizedMLP(BaseRegularizedNetwork):
             activation=self.activation,
             dropout=self.dropout,
             random_state=self._random_state,
-            dtype=torch.float32 if self._dtype == np.float32 else torch.float64,
+            dtype=torch_dtype(self._dtype),
         )
         penalty = self._make_penalty()
         if penalty is None:

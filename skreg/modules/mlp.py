@@ -34,8 +34,8 @@ class MLP(nn.Module):
     n_outputs : int
         Raw outputs of each network; the output layer has no activation (see
         :mod:`skreg.losses` for the links).
-    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
-        Activation of the hidden layers.
+    activation : str, default="relu"
+        Of the hidden layers: a name in the table of ``skreg.modules.activations``.
     dropout : float, default=0.0
         Share of each hidden layer's neurons zeroed at random in training, the rest scaled up.
     n_members : int, default=1
