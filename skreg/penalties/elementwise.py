@@ -239,9 +239,7 @@ class SCAD(ElementwisePenalty):
     a : float or array-like of shape (n_members,), default=3.7
         Where the penalty is flat, in units of alpha; above 2. Towards infinity it is L1.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an additional L2 penalty, as a multiple of alpha: it adds
-        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
-        hidden layers None is what :func:`skreg.regularization_path` says.
+        Strength of an additional L2 penalty, as a multiple of alpha; see :class:`MCP`.
 
     References
     ----------

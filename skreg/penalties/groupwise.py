@@ -304,9 +304,7 @@ class GroupMCP(GroupPenalty):
         Where the penalty is flat, in units of :math:`λ_g`; above 1. Towards infinity it is
         the group lasso.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an additional L2 penalty, as a multiple of alpha: it adds
-        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
-        hidden layers None is what :func:`skreg.regularization_path` says.
+        Strength of an additional L2 penalty, as a multiple of alpha; see :class:`MCP`.
     groups : sequence, default=None
         Features that stay or go together, as in :class:`GroupLasso`.
 
@@ -361,9 +359,7 @@ class GroupSCAD(GroupPenalty):
         Where the penalty is flat, in units of :math:`λ_g`; above 2. Towards infinity it is
         the group lasso.
     l2_ratio : float or array-like of shape (n_members,), default=None
-        Strength of an additional L2 penalty, as a multiple of alpha: it adds
-        :math:`\tfrac12\,\mathrm{l2\_ratio}\,α\,Σw^2`. None is 0; on a path of a network with
-        hidden layers None is what :func:`skreg.regularization_path` says.
+        Strength of an additional L2 penalty, as a multiple of alpha; see :class:`MCP`.
     groups : sequence, default=None
         Features that stay or go together, as in :class:`GroupLasso`.
 
