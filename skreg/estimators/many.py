@@ -22,7 +22,7 @@ from skreg.estimators.base import BaseRegularizedNetwork, FitJob
 from skreg.estimators.checks import check_hidden_layer_sizes, resolve_device
 from skreg.estimators.solvers import SOLVERS, free_settings
 from skreg.penalties import Penalty
-from skreg.training.checkpoint import fingerprint
+from skreg.training.fingerprint import fingerprint
 from skreg.training.runtime import Stopped, run_in_threads
 from skreg.training.stack import joinable_key, train_together
 

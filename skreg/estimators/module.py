@@ -20,7 +20,7 @@ from skreg.modules.adapter import SingleNetwork, build_network, torch_dtype
 from skreg.modules.penalized import Penalized, make_penalties
 from skreg.penalties import Penalty
 from skreg.penalties.by_name import PENALTIES
-from skreg.training.checkpoint import fingerprint
+from skreg.training.fingerprint import fingerprint
 from skreg.training.module_net import ModuleNet
 from skreg.training.net import RegularizedNet
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skreg.training.checkpoint import Checkpoint, fingerprint, network_fingerprint
+from skreg.training.checkpoint import Checkpoint
 from skreg.training.data import TensorData
+from skreg.training.fingerprint import fingerprint, network_fingerprint
 from skreg.training.net import RegularizedNet
 from skreg.training.state import TrainingState, random_state_from, random_state_to
 

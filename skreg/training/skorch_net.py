@@ -35,8 +35,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skreg.losses import Loss
 from skreg.modules import MLP
-from skreg.training.checkpoint import fingerprint, network_fingerprint
 from skreg.training.data import TensorData
+from skreg.training.fingerprint import fingerprint, network_fingerprint
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from skreg.penalties import Penalty
-from skreg.training.checkpoint import fingerprint
 from skreg.training.data import TensorData
+from skreg.training.fingerprint import fingerprint
 from skreg.training.net import RegularizedNet
 from skreg.training.state import TrainingState, restore_generators
 

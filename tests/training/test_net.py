@@ -10,12 +10,10 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skreg.modules import MLP
-from skreg.modules.backprop import Backprop
 from skreg.optim import ProximalAdam, ProximalSGD
 from skreg.optim.fista import FISTA
 from skreg.penalties import L1
 from skreg.training.data import TensorData
-from skreg.training.passes import mean_losses_and_gradients
 
 SGD = partial(ProximalSGD, momentum=0.9, nesterov=True)
 
@@ -83,18 +81,6 @@ class TestRecords:
         loss = loss_of(net)
         net.train_on(DATA, epochs=1)
         np.testing.assert_allclose(net.data_losses_[0], loss, rtol=1e-12)
-
-    def test_passes_over_all_rows_give_autograds_gradients_batch_by_batch(self):
-        many = TensorData(np.tile(X, (300, 1)), np.tile(y, (300, 1)))
-        net = make_net()
-        parameters = list(net.module_.parameters())
-        backprop = Backprop(net.module_, net.criterion_)
-        losses, gradients = mean_losses_and_gradients(backprop, many, 200)
-        expected = net.criterion_.value(net.module_(many.X), many.y).mean(1)
-        expected.sum().backward()
-        torch.testing.assert_close(losses, expected.detach())
-        for gradient, parameter in zip(gradients, parameters, strict=True):
-            torch.testing.assert_close(gradient, parameter.grad)
 
     def test_verbose_prints_every_epoch(self, capsys):
         make_net(verbose=1).train_on(DATA, epochs=2)

@@ -5,88 +5,28 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
-import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
+from stacks import (
+    ALPHAS,
+    FOLDS,
+    KINDS,
+    TABLES,
+    X,
+    Y,
+    assert_same_model,
+    check_stack_against_single_fits,
+    fit_in_stack,
+    small,
+)
 
-import skreg.estimators.many
-from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
-from skreg.estimators.many import Task, cut, fit_all
+from skreg.estimators.many import Task, cut
 from skreg.penalties import L1, MCP, ElasticNet, GroupMCP, Penalty
 from skreg.training.stack import joinable_key
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
 )
-
-_rng = np.random.default_rng(0)
-X = _rng.normal(size=(120, 6))
-Y = X[:, 0] - 2 * X[:, 1] + np.maximum(X[:, 2], 0) + 0.1 * _rng.normal(size=120)
-KINDS = {
-    "regressor": (RegularizedMLPRegressor, Y),
-    "two outputs": (RegularizedMLPRegressor, np.column_stack([Y, X[:, 3]])),
-    "binary": (RegularizedMLPClassifier, np.where(Y > 0, "yes", "no")),
-    "multiclass": (RegularizedMLPClassifier, np.digitize(Y, [-1, 1])),
-    "multilabel": (RegularizedMLPClassifier, (X[:, :3] > 0).astype(int)),
-}
-FOLDS = [np.arange(120) % 3 != fold for fold in range(3)]
-TABLES = [X[fold] for fold in FOLDS]
-ALPHAS = (0.003, 0.03, 0.3)
-
-
-def small(estimator=RegularizedMLPRegressor, **settings):
-    settings = {
-        "hidden_layer_sizes": (8,),
-        "penalty": "l1",
-        "learning_rate_init": 0.02,
-        "batch_size": 30,
-        "max_iter": 25,
-        "random_state": 0,
-        **settings,
-    }
-    return estimator(**settings)
-
-
-def fit_in_stack(estimators, tables, targets, weights=None, n_threads=1):
-    weights = weights or [None] * len(estimators)
-    tasks = [
-        Task(*parts, label=number)
-        for number, parts in enumerate(zip(estimators, tables, targets, weights, strict=True))
-    ]
-    done = list(fit_all([tasks], n_threads))
-    assert sorted(task.label for task in done) == list(range(len(tasks)))
-    return tasks
-
-
-def assert_same_model(stacked, alone, tolerance=1e-9):
-    assert stacked.n_iter_ == alone.n_iter_
-    for ours, theirs in zip(
-        stacked.coefs_ + stacked.intercepts_, alone.coefs_ + alone.intercepts_, strict=True
-    ):
-        assert_allclose(ours, theirs, rtol=0, atol=tolerance)
-        assert_array_equal(ours == 0, theirs == 0)
-    assert_allclose(stacked.loss_curve_, alone.loss_curve_, rtol=1e-7)
-    assert_allclose(stacked.penalty_curve_, alone.penalty_curve_, rtol=1e-7)
-    assert stacked.t_ == alone.t_
-    if alone.validation_scores_ is not None:
-        assert_allclose(stacked.validation_scores_, alone.validation_scores_, rtol=1e-9)
-    assert len(stacked.net_.history) == len(alone.net_.history)
-    assert stacked.net_.history[-1].keys() >= alone.net_.history[-1].keys() - {"batches"}
-
-
-def check_stack_against_single_fits(make, members, *, goes_on=False, **options):
-    """`members`: (settings, table, target, weights) of each."""
-    settings, tables, targets, weights = zip(*members, strict=True)
-    stacked = [make(**own) for own in settings]
-    for task in fit_in_stack(stacked, tables, targets, list(weights), **options):
-        assert task.error is None, task.error
-    for one, own, table, target, weight in zip(
-        stacked, settings, tables, targets, weights, strict=True
-    ):
-        alone = make(**own).fit(table, target, weight)
-        assert_same_model(one, alone)
-        if goes_on:
-            assert_same_model(one.partial_fit(table, target), alone.partial_fit(table, target))
 
 
 @pytest.mark.parametrize(("estimator", "y"), KINDS.values(), ids=KINDS)
@@ -263,14 +203,6 @@ def test_a_member_that_diverges_is_fitted_alone_with_its_warning():
         assert_same_model(model, alone)
 
 
-def test_a_member_that_fails_takes_no_other_with_it():
-    estimators = [small(alpha=0.01), small(alpha=-1.0), small(alpha=0.1)]
-    tasks = fit_in_stack(estimators, TABLES[:1] * 3, [Y[FOLDS[0]]] * 3)
-    assert [task.error is None for task in tasks] == [True, False, True]
-    assert "'alpha' parameter" in tasks[1].error
-    assert isinstance(tasks[1].exception, ValueError)
-
-
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_members_that_ran_out_of_epochs_warn_as_they_would_alone(early_stopping):
     stacked = [small(alpha=a, max_iter=3, early_stopping=early_stopping) for a in ALPHAS]
@@ -317,35 +249,7 @@ def test_a_users_own_penalty_is_stacked_by_its_other_parameters():
     check_stack_against_single_fits(small, members)
 
 
-class TestCut:
-    def test_architectures_are_kept_apart_and_chunks_are_even(self, monkeypatch):
-        estimators = [
-            small(alpha=alpha, hidden_layer_sizes=hidden)
-            for alpha in np.logspace(-4, 0, 20)
-            for hidden in ((8,), (9,))
-        ]
-        tasks = [Task(estimator, TABLES[0], Y[FOLDS[0]]) for estimator in estimators]
-        assert [len(chunk) for chunk in cut(tasks, 1)] == [20, 20]
-        assert [len(chunk) for chunk in cut(tasks, 2)] == [10, 10, 10, 10]
-        # Room for 7 of (8,): a layer of 30 rows by 8 neurons in float64.
-        monkeypatch.setattr(skreg.estimators.many, "_BYTES_OF_ACTIVATIONS", 7 * 30 * 8 * 8)
-        sizes = [len(chunk) for chunk in cut(tasks[::2], 1)]
-        assert sizes == [7, 7, 6]
-
-    def test_neighbours_share_rows_and_learning_rates(self):
-        tasks = [
-            Task(small(learning_rate_init=rate), TABLES[fold], Y[FOLDS[fold]])
-            for rate in (0.1, 0.2)
-            for fold in (0, 1)
-            for _ in range(2)
-        ]
-        (chunk,) = cut(tasks, 1)
-        order = [
-            (0 if task.X is TABLES[0] else 1, task.estimator.learning_rate_init)
-            for task in chunk
-        ]
-        assert order == sorted(order)
-
+class TestKey:
     def test_estimators_that_show_their_epochs_are_alone(self):
         net = small(verbose=1)
         job = net._prepare(X, Y)
@@ -355,41 +259,3 @@ class TestCut:
         net = small(penalty=ElasticNet(l1_ratio=np.array([0.3])))
         job = net._prepare(X, Y)
         assert joinable_key(net.net_, job.train, job.valid) is None
-
-
-def test_out_of_memory_halves_the_stack_and_goes_on(monkeypatch):
-    sizes = []
-    train_together = skreg.estimators.many.train_together
-
-    def small_device(nets, *args):
-        sizes.append(len(nets))
-        if len(nets) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return train_together(nets, *args)
-
-    monkeypatch.setattr(skreg.estimators.many, "train_together", small_device)
-    members = [
-        ({"alpha": alpha}, TABLES[0], Y[FOLDS[0]], None) for alpha in (*ALPHAS, 1.0, 2.0)
-    ]
-    check_stack_against_single_fits(small, members)
-    assert sizes == [5, 2, 3, 2]
-
-
-def test_threads_give_the_same_bits_as_one():
-    def coefs(n_threads):
-        models = [small(alpha=a, random_state=s) for a in ALPHAS for s in range(4)]
-        fit_in_stack(models, TABLES[:1] * 12, [Y[FOLDS[0]]] * 12, n_threads=n_threads)
-        return [coef for model in models for coef in model.coefs_]
-
-    # Chunks differ, members do not: to rounding.
-    for one, two in zip(coefs(1), coefs(2), strict=True):
-        assert_allclose(one, two, rtol=0, atol=1e-12)
-
-
-def test_progress_adds_up_to_the_number_of_fits():
-    reported = []
-    models = [small(alpha=a, tol=tol, n_iter_no_change=1) for a in ALPHAS for tol in (1e-9, 1)]
-    tasks = [Task(model, TABLES[0], Y[FOLDS[0]]) for model in models]
-    list(fit_all([tasks[:2], tasks[2:]], 1, reported.append))
-    assert sum(reported) == pytest.approx(6)
-    assert len(reported) > 20

@@ -25,7 +25,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor
 from skreg.losses import Huber, Quantile
 from skreg.penalties import L1, ElasticNet
-from skreg.training.checkpoint import fingerprint
+from skreg.training.fingerprint import fingerprint
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 N_CASES = 2500 if NIGHTLY else 200
