@@ -2,8 +2,7 @@
 
 Estimators that may share a stack are cut into chunks: on a CPU small enough that a chunk's
 weights and activations stay in the cache, and enough of them that every thread has work; on a
-GPU as large as its memory allows. What cannot be stacked is fitted alone, the same way a
-plain `fit` would.
+GPU as large as its memory allows. What cannot be stacked is fitted alone, as by `fit`.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _BYTES_OF_ACTIVATIONS = 2**22
 _BYTES_AHEAD = 2**26
 
 # Tensors as large as the weights that training holds: weights, gradients, two moments, the
-# best and the first of the epoch, the prox's own, and one for the allocator's rounding.
+# best and the first of the epoch, those of the prox, and one for the allocator's rounding.
 _COPIES_OF_WEIGHTS = 12
 _COPIES_OF_ACTIVATIONS = 4
 _SHARE_OF_FREE_MEMORY = 0.8
@@ -48,35 +47,23 @@ _SHARE_OF_FREE_MEMORY = 0.8
 
 @dataclass(eq=False)
 class Task:
-    """One estimator to fit, and what came of it.
+    """One estimator to fit in place, and what came of it.
 
-    Attributes
-    ----------
-    estimator : BaseRegularizedNetwork
-        Unfitted; fitted in place.
-    X, y : array-like
-        Tasks on the same rows share the objects.
-    label : object
-        Whose task it is; nothing is done with it here.
-    sample_weight : array-like or None
-    names : ndarray of str or None
-        Of the columns of X, where X itself has none.
-    error : str or None
-        The traceback, where fitting failed.
-    exception : Exception or None
-        Likewise.
-    fit_time : float
-        Seconds; a stack's are shared out evenly.
+    Tasks on the same rows share the objects.
     """
 
     estimator: BaseRegularizedNetwork
     X: Any
     y: Any
     sample_weight: Any = None
+    #: Of the columns of X, where X itself has none.
     names: np.ndarray | None = None
+    #: The traceback, where fitting failed.
     error: str | None = None
     exception: Exception | None = None
+    #: Seconds; those of a stack are shared out evenly.
     fit_time: float = 0.0
+    #: Whose task it is; nothing is done with it here.
     label: Any = field(default=None, repr=False)
 
     def prepare(self) -> FitJob:
@@ -94,18 +81,10 @@ def fit_all(
 ) -> Iterator[Task]:
     """Fit the estimators of all tasks; yield the tasks as they are done.
 
-    Parameters
-    ----------
-    windows : iterable of sequences of Task
-        Drawn from as work is needed. Tasks of one window may train together.
-    n_threads : int
-        Threads to use on a CPU.
-    on_progress : callable
-        Called now and then, in any thread, with the number of fits, or the share of one,
-        that is done since the last call. The sum is the number of tasks.
-    is_done : callable
-        Says of a task that it need not be fitted. A stack is trained as long as one of its
-        members is needed: with others beside it a member is not the same to the last bit.
+    Windows are drawn as work is needed; tasks of one window may train together. `on_progress`
+    is called now and then, in any thread, with how many fits (or what share of one) are done
+    since the last call. What `is_done` need not be fitted, but a stack is trained as long as
+    one of its members is needed: with other neighbours a member differs in its last bits.
     """
 
     def work(chunk: Sequence[Task], check: Callable[[], None]) -> Sequence[Task]:
@@ -131,8 +110,7 @@ def fit_all(
                 else:
                     yield chunk
 
-    chunks = wanted()
-    for chunk in run_in_threads(work, chunks, n_threads):
+    for chunk in run_in_threads(work, wanted(), n_threads):
         yield from chunk
 
 
@@ -189,11 +167,9 @@ def _coarse_key(task: Task) -> tuple:
     parameters = task.estimator.get_params(deep=False)
     penalty = parameters["penalty"]
     if isinstance(penalty, Penalty):
-        own = penalty.get_params(deep=False)
-        parameters["penalty"] = (
-            type(penalty),
-            {k: v for k, v in own.items() if k not in penalty._per_member},
-        )
+        settings = penalty.get_params(deep=False).items()
+        shared = {k: v for k, v in settings if k not in penalty._per_member}
+        parameters["penalty"] = type(penalty), shared
     free = _FREE | free_settings(parameters["solver"])
     fixed = [(k, repr(v)) for k, v in sorted(parameters.items()) if k not in free]
     return type(task.estimator), task.X.shape, tuple(fixed)
@@ -225,7 +201,7 @@ def _members_at_once(task: Task) -> int:
 
 def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
     start = time.perf_counter()
-    _fit_pilots(chunk)
+    _fit_initial(chunk)
     prepared: dict[Any, list[tuple[Task, FitJob]]] = {}
     for task in chunk:
         if task.exception is not None:
@@ -246,27 +222,27 @@ def _fit_chunk(chunk: Sequence[Task], on_epoch: Callable[[int], None]) -> None:
         task.fit_time = (time.perf_counter() - start) / len(chunk)
 
 
-def _fit_pilots(chunk: Sequence[Task]) -> None:
-    """Fit the pilots of adaptive penalties as a stack, one for all that would have the same."""
-    pilots: dict[Any, Task] = {}
+def _fit_initial(chunk: Sequence[Task]) -> None:
+    """Make the initial fits of adaptive penalties as a stack, one where they are the same."""
+    initial: dict[Any, Task] = {}
     adaptive: list[tuple[Task, Any]] = []
     for task in chunk:
         try:
-            pilot = task.estimator._initial_estimator() if task.exception is None else None
+            first = task.estimator._initial_estimator() if task.exception is None else None
         except Exception:
             continue  # fitting the estimator will say what is wrong
-        if pilot is None:
+        if first is None:
             continue
-        seeded = isinstance(pilot.random_state, Integral)
+        seeded = isinstance(first.random_state, Integral)
         rows = id(task.X), id(task.y), id(task.sample_weight)
-        key = (rows, fingerprint(pilot)) if seeded else id(task)
-        pilots.setdefault(key, Task(pilot, task.X, task.y, task.sample_weight))
+        key = (rows, fingerprint(first)) if seeded else id(task)
+        initial.setdefault(key, Task(first, task.X, task.y, task.sample_weight))
         adaptive.append((task, key))
-    if pilots:
-        _fit_chunk(list(pilots.values()), lambda n_members: None)
+    if initial:
+        _fit_chunk(list(initial.values()), lambda n_members: None)
     for task, key in adaptive:
-        if pilots[key].exception is None:
-            task.estimator._fitted_initial = pilots[key].estimator
+        if initial[key].exception is None:
+            task.estimator._fitted_initial = initial[key].estimator
 
 
 def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], None]) -> None:
@@ -281,7 +257,7 @@ def _fit_stack(members: list[tuple[Task, FitJob]], on_epoch: Callable[[int], Non
             on_epoch,
         )
     except torch.OutOfMemoryError:
-        # The estimate of what fits was too bold: two halves, anew.
+        # The estimate of what fits was too bold: two halves, from scratch.
         for task, _ in members:
             task.prepare()
         half = len(members) // 2

@@ -49,14 +49,7 @@ def _open(estimator: Any) -> Checkpoint | None:
 
 
 class FitKeeper:
-    """Keeps the state of one fit in a file.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    estimator : BaseRegularizedNetwork
-        What is fitted.
-    """
+    """Keeps the state of the fit of one estimator in a file."""
 
     def __init__(self, checkpoint: Checkpoint, estimator: Any) -> None:
         if estimator.callbacks:
@@ -90,13 +83,8 @@ class FitKeeper:
     def recognize(self, train: TensorData, estimator: Any, *, resume: bool) -> None:
         """Raise ValueError if the file is of other rows, or of a network of another kind.
 
-        Parameters
-        ----------
-        train : TensorData
-        estimator : BaseRegularizedNetwork
-            With the net that is to be trained.
-        resume : bool
-            Whether that goes on from the weights of an earlier fit.
+        The estimator has the net that is to be trained; with `resume` that goes on from the
+        weights of an earlier fit.
         """
         (stream,) = train.streams
         module = estimator.net_.module_
@@ -137,11 +125,7 @@ class FitKeeper:
 class SearchKeeper:
     """Keeps the results of a search, cell by cell, in a file.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    identity : dict of str -> object
-        By name what the results depend on.
+    `identity` says by name what the results depend on.
     """
 
     def __init__(self, checkpoint: Checkpoint, identity: dict[str, Any]) -> None:

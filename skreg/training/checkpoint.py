@@ -31,19 +31,9 @@ _DIGEST = hashlib.sha256().digest_size
 class Checkpoint:
     """A file that holds how far some work is, for the work that it belongs to.
 
-    Parameters
-    ----------
-    path : str or path-like
-    interval : float
-        Least number of seconds between two writes; 0 writes at every occasion.
-    resume : bool
-        Whether to go on from the file, where there is one.
-
-    Raises
-    ------
-    ValueError
-        If the directory does not exist, or the file is there and is none of skreg's; with
-        `resume` also if it is damaged.
+    It is written at most once in `interval` seconds, and with `resume` read first. ValueError
+    is raised if the directory does not exist, or the file is there and is not one of skreg's;
+    with `resume` also if it is damaged.
 
     Examples
     --------
@@ -80,12 +70,8 @@ class Checkpoint:
     def belong_to(self, identity: dict[str, str]) -> None:
         """Say whose work this is, by fingerprints of all it depends on.
 
-        May be called again when more is known.
-
-        Raises
-        ------
-        ValueError
-            If what was read belongs to other work.
+        May be called again when more is known. Raises ValueError if what was read belongs to
+        other work.
         """
         if self._saved is not None:
             saved = self._saved["identity"]

@@ -23,7 +23,7 @@ from torch import Tensor
 #: X, y and sample weights. Targets and weights may be missing; whoever trains has targets.
 Batch = tuple[Tensor, Any, Tensor | None]
 
-# Numbers gathered at a time: enough for many batches, little beside the data.
+# Numbers gathered at a time: enough for many batches, few compared with the data.
 _GATHERED_NUMBERS = 2**22
 
 
@@ -90,28 +90,19 @@ class _Stream:
         """Whether both have the same rows, of the same table in memory."""
         return (
             _same_memory(self.X, other.X)
-            and np.array_equal(_or_empty(self.rows), _or_empty(other.rows))
+            and _equal(self.rows, other.rows)
             and _equal(self.y, other.y)
             and _equal(self.sample_weight, other.sample_weight)
         )
 
 
 class TensorData:
-    """Rows on their way to the network.
+    """Rows on their way to the network: all those of X, or those of `rows` in that order.
 
-    Dense rows move to the device once. Sparse rows stay on the host and are made dense a
-    batch at a time, so that the whole never has to fit.
-
-    Parameters
-    ----------
-    X : ndarray or csr matrix of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples, n_outputs), or None
-        Targets: of the dtype of X, or class indices as integers.
-    sample_weight : ndarray of shape (n_samples,), or None
-        Any non-negative weights; they are scaled to a mean of 1 here, so that the mean of
-        weighted losses over a batch is an unbiased estimate of the weighted mean.
-    rows : ndarray of int, default=None
-        Use these rows alone, in this order.
+    Dense rows move to the device once. Sparse rows are kept on the host and made dense a
+    batch at a time, so that the whole never has to fit. Targets are of the dtype of X, or
+    class indices. Sample weights are scaled to a mean of 1, so that the mean of weighted
+    losses over a batch is an unbiased estimate of the weighted mean.
 
     Attributes
     ----------
@@ -119,7 +110,7 @@ class TensorData:
         The distinct sequences of rows.
     stream_of : list of int
         Which stream each member of the stack reads. Streams stand in the order in which
-        members first read them, so that with as many streams as members each has its own.
+        members first read them.
     """
 
     def __init__(
@@ -153,24 +144,23 @@ class TensorData:
     ) -> TensorData:
         """Return the data of a stack of members with one stream each.
 
-        Members with the same rows and, where `shufflers` are given, the same orders share a
-        stream.
+        Those with the same rows and, where `shufflers` are given, the same orders share it.
         """
-        joined = copy.copy(members[0])
-        joined.streams, joined.stream_of = [], []
         leaders: list[int] = []
-        for member, data in enumerate(members):
-            (stream,) = data.streams
-            for number, leader in enumerate(leaders):
-                if joined.streams[number].is_like(stream) and (
-                    shufflers is None or shufflers[leader].is_like(shufflers[member])
-                ):
-                    joined.stream_of.append(number)
-                    break
-            else:
-                joined.stream_of.append(len(leaders))
-                joined.streams.append(stream)
+
+        def leads(leader: int, member: int) -> bool:
+            return members[leader].streams[0].is_like(members[member].streams[0]) and (
+                shufflers is None or shufflers[leader].is_like(shufflers[member])
+            )
+
+        joined = copy.copy(members[0])
+        joined.stream_of = []
+        for member in range(len(members)):
+            like = (number for number, leader in enumerate(leaders) if leads(leader, member))
+            joined.stream_of.append(next(like, len(leaders)))
+            if joined.stream_of[-1] == len(leaders):
                 leaders.append(member)
+        joined.streams = [members[leader].streams[0] for leader in leaders]
         return joined
 
     def select(self, members: Sequence[int]) -> TensorData:
@@ -183,9 +173,9 @@ class TensorData:
         return selected
 
     def padded(self, n_samples: int) -> TensorData:
-        """Return the same rows and some of them again, which do not count: `n_samples` in all.
+        """Return the same rows of one stream, and some again that do not count: `n_samples`.
 
-        So that stacks may have members of nearly as many rows each. There is one stream.
+        Members of a stack need as many rows each.
         """
         (stream,) = self.streams
         n_more = n_samples - len(stream)
@@ -251,7 +241,7 @@ class TensorData:
         """How many members, in their order, read each table of a batch.
 
         None where all read the only one. Where the readers of a stream do not stand
-        together, each has a copy of its own.
+        together, each has a copy.
         """
         if len(self.streams) == 1:
             return None
@@ -286,8 +276,7 @@ class TensorData:
     ) -> Iterator[Batch]:
         """Yield what :meth:`batches` does, the rows of many batches at a time.
 
-        There are so few that neither they nor `numbers_per_row` numbers for each of their
-        rows take much memory.
+        Neither they nor `numbers_per_row` numbers for each of their rows take much memory.
         """
         at_once = batch_size
         if not self.is_sparse:
@@ -368,14 +357,10 @@ def _same_memory(left: Any, right: Any) -> bool:
     return left is right
 
 
-def _equal(left: Tensor | None, right: Tensor | None) -> bool:
+def _equal(left: Any, right: Any) -> bool:
     if left is None or right is None:
         return left is right
-    return torch.equal(left, right)
-
-
-def _or_empty(rows: np.ndarray | None) -> np.ndarray:
-    return np.empty(0, dtype=int) if rows is None else rows
+    return torch.equal(left, right) if isinstance(left, Tensor) else np.array_equal(left, right)
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:

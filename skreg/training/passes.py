@@ -18,7 +18,7 @@ from skreg.training.runtime import threads_worth
 
 # Rows per forward pass where there is nothing to learn from them: past the size at which
 # larger products get faster. And the numbers that the rows, or a layer of all members, may
-# have: what that takes is little beside anything worth training.
+# have: they take little memory compared with anything worth training.
 _FORWARD_ROWS = 8192
 _FORWARD_NUMBERS = 2**19
 # A layer of fewer numbers than this is computed before a plan for it would be made.
@@ -42,8 +42,7 @@ def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Te
 def forward_all(forward: Any, data: TensorData, device: torch.device | str) -> Tensor:
     """Return what `forward` (a :class:`Forward`, or its like) gives for all rows.
 
-    Rows move to the device a batch at a time: predicting on more than the device holds is no
-    reason to fail.
+    Rows move to the device a batch at a time: it need not hold them all.
     """
     with torch.inference_mode():
         at_once = _rows_at_once(data, forward.module)
@@ -69,10 +68,7 @@ def sum_of_losses(loss: Loss, raw: Tensor, y: Tensor, sample_weight: Tensor | No
 def mean_losses_and_gradients(
     backprop: Backprop | Any, data: TensorData, batch_size: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the mean data loss of each member over all rows, and its gradients.
-
-    The gradients are those of the weights and of the biases.
-    """
+    """Return the mean data loss of each member, and its gradients by weights and biases."""
     total = torch.zeros(())
     sums = [torch.zeros_like(gradient) for gradient in backprop.gradients]
     with torch.no_grad():

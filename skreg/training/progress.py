@@ -1,10 +1,9 @@
 """When a member slows down and when it is done: scikit-learn's rules, one state per member.
 
-After every epoch a member shows one number, its merit: minus the training loss, or the
+After every epoch a member has one number, its merit: minus the training loss, or the
 validation score under early stopping. A merit that has not grown by `tol` for more than
 `n_iter_no_change` epochs ends the training, or with an adaptive learning rate cuts the rate
-to a fifth. So does a loss that is no longer finite, a few times, before it is an error. This
-module knows numbers alone, neither networks nor data.
+to a fifth. So does a loss that is no longer finite, a few times, before it is an error.
 """
 
 from __future__ import annotations
@@ -25,29 +24,16 @@ MAX_RESCUES = 5
 class Progress:
     """Learning rates, best merits and patience of the members of a stack.
 
-    Parameters
-    ----------
-    n_members : int
-    learning_rate_init : float or ndarray of shape (n_members,)
-        The rate each member starts with.
-    learning_rate : {"constant", "invscaling", "adaptive"}
-        ``"invscaling"`` divides the initial rate by (samples seen + 1)^power_t;
-        ``"adaptive"`` divides by 5 where the rule above would stop.
-    power_t : float
-        Exponent of ``"invscaling"``.
-    tol : float or ndarray of shape (n_members,)
-        What counts as an improvement.
-    n_iter_no_change : float
-        Epochs without one that are put up with; may be infinite.
+    `learning_rate_init` and `tol` may be one for each member. ``"invscaling"`` divides the
+    initial rate by (samples seen + 1)^power_t; ``"adaptive"`` divides it by 5 where training
+    would stop.
 
     Attributes
     ----------
-    learning_rates : ndarray of shape (n_members,)
-    best : ndarray of shape (n_members,)
-        The best merit so far.
+    learning_rates, best, stalled : ndarray of shape (n_members,)
+        The rates now, the best merits so far, and for how many epochs they have stood still.
     running : ndarray of bool of shape (n_members,)
         Which members go on.
-    samples_seen : int
     rescues : int
         How often training diverged and went on at a lower rate.
 
@@ -88,10 +74,7 @@ class Progress:
     def update(self, merits: np.ndarray | list[float], n_samples: int) -> np.ndarray:
         """Take in the merits of one epoch over `n_samples` rows.
 
-        Returns
-        -------
-        ndarray of bool of shape (n_members,)
-            Which members are better than ever.
+        Returns which members are better than ever, bool of shape (n_members,).
         """
         merits = np.asarray(merits, dtype=float)
         self.samples_seen += n_samples
@@ -130,7 +113,7 @@ class Progress:
         return selected
 
     def rescue(self) -> None:
-        """Slow down after training diverged, and be patient anew."""
+        """Slow down after training diverged, and be patient again."""
         self.rescues += 1
         self.learning_rates = self.learning_rates / _SLOW_DOWN
         self.stalled[:] = 0

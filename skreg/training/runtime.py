@@ -1,6 +1,6 @@
 """Work on several threads of one process, each with one thread of arithmetic.
 
-Torch's own threads split every operation and meet after each, which on small operations
+Torch's threads split every operation and meet after each, which on small operations
 costs more than it gains. Independent pieces of work on a thread each need not meet at all:
 torch lets go of Python's lock while it computes.
 """
@@ -40,10 +40,10 @@ def one_thread() -> Iterator[None]:
     once. So the last of several that are in here at a time sets back what the first found.
     """
     global _users, _threads_before
-    own = torch.get_num_threads()
+    before = torch.get_num_threads()
     with _lock:
         if not _users:
-            _threads_before = own
+            _threads_before = before
         _users += 1
     torch.set_num_threads(1)
     try:
@@ -51,7 +51,7 @@ def one_thread() -> Iterator[None]:
     finally:
         with _lock:
             _users -= 1
-            torch.set_num_threads(own if _users else _threads_before)
+            torch.set_num_threads(before if _users else _threads_before)
 
 
 @contextmanager
@@ -73,8 +73,8 @@ def run_in_threads(
 
     `items` is drawn from as threads become free, a few ahead, so that it may make large
     things lazily. The function calls ``check()`` now and then: it raises when the caller is
-    gone, by an exception of its own or KeyboardInterrupt. No thread outlives this generator,
-    and torch's number of threads is afterwards what it was.
+    gone. No thread outlives this generator, and torch's number of threads is afterwards what
+    it was.
 
     Examples
     --------

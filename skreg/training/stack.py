@@ -63,21 +63,11 @@ def train_together(
     valid: Sequence[TensorData | None],
     on_epoch: Callable[[int], None],
 ) -> list[tuple[float, float] | None]:
-    """Train nets of one :func:`joinable_key` as a stack.
+    """Train initialized nets of one :func:`joinable_key` as a stack, each on its rows.
 
-    Parameters
-    ----------
-    nets : sequence of RegularizedNet
-        Initialized and not trained yet.
-    train, valid : sequence of TensorData
-        The rows of each.
-    on_epoch : callable
-        Called after each epoch with the number of members that took part in it.
-
-    Returns
-    -------
-    list of (float, float) or None, one per net
-        Its `closing_residual`. None where its training diverged: that net is as it was given.
+    `on_epoch` is called after each epoch with the number of members that took part in it.
+    Returns the `closing_residual` of each net, or None where its training diverged: that net
+    is as it was given.
     """
     present = list(range(len(nets)))
     endings: list[tuple[float, float] | None] = [None] * len(nets)
@@ -127,7 +117,7 @@ def join_rows(nets: Sequence[RegularizedNet], tables: Sequence[TensorData]) -> T
 def join(nets: Sequence[RegularizedNet], rows: TensorData) -> RegularizedNet:
     """Return one net of many, to be trained on their joined rows."""
     first = nets[0]
-    # One generator serves all that read a stream; the nets' generators stay as they are.
+    # One generator serves all that read a stream; those of the nets do not change.
     memo: dict = {}
     leaders = [rows.stream_of.index(stream) for stream in rows.stream_of]
     if not first.shuffles(len(rows)):
@@ -194,7 +184,7 @@ def _columns_key(net: RegularizedNet) -> Hashable:
 
 
 def _apart_from_strengths(penalty: Penalty) -> str:
-    """What a penalty is beside its strengths, and which of them it does not have."""
+    """What a penalty is apart from its strengths, and which of them it does not have."""
     parameters = penalty.get_params(deep=False)
     strengths = {name: parameters.pop(name, None) for name in penalty._per_member}
     lacking = [name for name, value in strengths.items() if value is None]
