@@ -23,6 +23,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from skreg.estimators.base import FitJob
 from skreg.estimators.checks import densify, private_random_state
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.estimators.parameters import SHARE, SHARE_BETWEEN, parameter, parametrized
@@ -38,7 +39,7 @@ from skreg.path.folds import (
     knowing_labels,
     score_folds,
 )
-from skreg.path.networks import PathNetwork
+from skreg.path.networks import PathNetwork, PathPoint
 from skreg.path.run import check_alphas, follow, summarize, train_dense
 from skreg.penalties import Penalty
 from skreg.penalties.by_name import DEFAULT_ALPHA, DEFAULT_L1_RATIO, make_penalty
@@ -304,17 +305,8 @@ class PathCV(BaseRegularizedMLP):
         data = _checked(first, X, y, sample_weight, scorer, routed.scorer.score)
         folds = self._make_folds(first, data, routed.splitter.split, seed)
         with threads_worth(first.net_.multiplications(len(rows))):
-            train_dense(templates[:1], jobs[:1], PathNetwork(first.net_))
-            follower, table = follower_of(nets[:1], [rows], nets, first.max_iter)
-            is_linear = follower.network.is_linear
-            if isinstance(grid, Integral) and not is_linear:
-                follower.max_rounds = _MAX_ROUNDS
-            paths = follow(follower, table, grid, self.eps)
-            follower.net.end()
-            longest = max(len(path) for path in paths)
-            for path in paths:
-                # Where nothing is left more of the penalty changes nothing.
-                path += [path[-1]] * (longest - len(path))
+            is_linear = PathNetwork(first.net_).is_linear
+            paths = self._follow_all_rows(templates, jobs[0], grid, is_linear)
             alphas = np.array([[point.alpha for point in path] for path in paths])
             rounds = [max(p.n_rounds for p in points) for points in zip(*paths, strict=True)]
             n_threads = effective_n_jobs(self.n_jobs)
@@ -335,6 +327,21 @@ class PathCV(BaseRegularizedMLP):
         self.score_path_ = scores[0] if single else scores
         self.eligible_ = eligible[0] if single else eligible
         self.best_score_ = float(scores[ratio, number].mean())
+
+    def _follow_all_rows(
+        self, templates: list[BaseRegularizedMLP], job: FitJob, grid: Any, is_linear: bool
+    ) -> list[list[PathPoint]]:
+        """The path of all rows for each l1_ratio, equally long."""
+        nets, max_iter = [template.net_ for template in templates], templates[0].max_iter
+        train_dense(templates[:1], [job], PathNetwork(nets[0]))
+        follower, table = follower_of(nets[:1], [job.train], nets, max_iter)
+        if isinstance(grid, Integral) and not is_linear:
+            follower.max_rounds = _MAX_ROUNDS
+        paths = follow(follower, table, grid, self.eps)
+        follower.net.end()
+        longest = max(len(path) for path in paths)
+        # Where nothing is left more of the penalty changes nothing.
+        return [path + [path[-1]] * (longest - len(path)) for path in paths]
 
     def _make_folds(
         self, full: BaseRegularizedMLP, data: Rows, params: dict[str, Any], seed: int

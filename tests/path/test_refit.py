@@ -3,9 +3,9 @@
 import numpy as np
 from path_data import kinked_data, net
 
-from skreg import (
-    regularization_path,
-)
+from skreg import regularization_path
+from skreg.path.refit import _from_scratch
+from skreg.training.progress import Progress
 
 
 def test_refits_keep_the_support_and_lower_the_loss(path):
@@ -30,3 +30,16 @@ def test_refits_of_a_network_with_dropout():
     )
     assert len(set(path.n_features)) > 1
     assert path.refitted.data_loss[0] < path.data_loss[-1]
+
+
+def test_a_refit_begins_at_the_first_learning_rate():
+    progress = Progress(
+        1, learning_rate_init=0.1, learning_rate="invscaling", tol=0.01, n_iter_no_change=3
+    )
+    progress.update([-1.0], n_samples=1000)
+    progress.rescue()
+    again = _from_scratch(progress, 2)
+    assert again.learning_rates.tolist() == [0.1, 0.1]
+    again.update([-1.0, -1.0], n_samples=3)
+    assert again.learning_rates.tolist() == [0.05, 0.05]
+    assert again.running.all()
