@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -35,8 +36,21 @@ from skreg.model_selection.progress import SearchProgress
 _SHARDS_PER_JOB = 8
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class _StackedSearch:
-    """The `fit` of both searches, of scikit-learn's parts where it has them."""
+    """Parameters and `fit` of both searches, of scikit-learn's parts where it has them."""
+
+    scoring: Any = None
+    n_jobs: int | None = None
+    refit: Any = True
+    cv: Any = None
+    verbose: int = 0
+    pre_dispatch: int | str = "2*n_jobs"
+    error_score: Any = np.nan
+    return_train_score: bool = False
+    checkpoint: str | os.PathLike | None = None
+    checkpoint_interval: float = 30.0
+    resume: bool = False
 
     @all_or_nothing
     @_fit_context(prefer_skip_nested_validation=False)
@@ -160,6 +174,7 @@ class _StackedSearch:
         return [done[cell] for cell in sorted(done)]
 
 
+@dataclass(eq=False, repr=False)
 class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     """``GridSearchCV`` for the networks of skreg, the grid trained as a few large networks.
 
@@ -263,48 +278,19 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     (0.001, 0.97)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         **GridSearchCV._parameter_constraints,
         **RESUME_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        estimator: Any,
-        param_grid: Any,
-        *,
-        scoring: Any = None,
-        n_jobs: int | None = None,
-        refit: Any = True,
-        cv: Any = None,
-        verbose: int = 0,
-        pre_dispatch: int | str = "2*n_jobs",
-        error_score: Any = np.nan,
-        return_train_score: bool = False,
-        checkpoint: str | os.PathLike | None = None,
-        checkpoint_interval: float = 30.0,
-        resume: bool = False,
-    ) -> None:
-        super().__init__(
-            estimator,
-            param_grid,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            refit=refit,
-            cv=cv,
-            verbose=verbose,
-            pre_dispatch=pre_dispatch,
-            error_score=error_score,
-            return_train_score=return_train_score,
-        )
-        self.checkpoint = checkpoint
-        self.checkpoint_interval = checkpoint_interval
-        self.resume = resume
+    estimator: Any
+    param_grid: Any
 
     def _candidates(self) -> Iterable[dict]:
         return ParameterGrid(self.param_grid)
 
 
+@dataclass(eq=False, repr=False)
 class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
     """``RandomizedSearchCV`` for the networks of skreg, trained as a few large networks.
 
@@ -350,47 +336,15 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         **RandomizedSearchCV._parameter_constraints,
         **RESUME_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        estimator: Any,
-        param_distributions: Any,
-        *,
-        n_iter: int = 10,
-        scoring: Any = None,
-        n_jobs: int | None = None,
-        refit: Any = True,
-        cv: Any = None,
-        verbose: int = 0,
-        pre_dispatch: int | str = "2*n_jobs",
-        random_state: Any = None,
-        error_score: Any = np.nan,
-        return_train_score: bool = False,
-        checkpoint: str | os.PathLike | None = None,
-        checkpoint_interval: float = 30.0,
-        resume: bool = False,
-    ) -> None:
-        super().__init__(
-            estimator,
-            param_distributions,
-            n_iter=n_iter,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            refit=refit,
-            cv=cv,
-            verbose=verbose,
-            pre_dispatch=pre_dispatch,
-            random_state=random_state,
-            error_score=error_score,
-            return_train_score=return_train_score,
-        )
-        self.checkpoint = checkpoint
-        self.checkpoint_interval = checkpoint_interval
-        self.resume = resume
+    estimator: Any
+    param_distributions: Any
+    n_iter: int = field(default=10, kw_only=True)
+    random_state: Any = field(default=None, kw_only=True)
 
     def _candidates(self) -> Iterable[dict]:
         return ParameterSampler(
