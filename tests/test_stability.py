@@ -166,13 +166,13 @@ def test_in_a_pipeline_before_another_model():
 
 
 def test_alphas_of_a_penalty_object():
-    own = clone(LASSO).set_params(penalty=L1(alpha=0.25), alpha=1e-4)
-    ours = StabilitySelection(own, alphas=[0.2, 0.25], n_subsamples=4, random_state=0)
+    fixed = clone(LASSO).set_params(penalty=L1(alpha=0.25), alpha=1e-4)
+    ours = StabilitySelection(fixed, alphas=[0.2, 0.25], n_subsamples=4, random_state=0)
     named = StabilitySelection(LASSO, alphas=[0.2, 0.25], n_subsamples=4, random_state=0)
     np.testing.assert_array_equal(
         ours.fit(X, Y).stability_path_, named.fit(X, Y).stability_path_
     )
-    assert StabilitySelection(own, n_subsamples=2).fit(X, Y).alphas_.tolist() == [0.25]
+    assert StabilitySelection(fixed, n_subsamples=2).fit(X, Y).alphas_.tolist() == [0.25]
 
 
 @pytest.mark.parametrize(

@@ -175,14 +175,14 @@ def test_randomized_search():
 def test_a_search_is_an_estimator(search):
     check_get_params_invariance(type(search).__name__, search)
     check_set_params(type(search).__name__, search)
-    twin = clone(search)
-    assert repr(twin) == repr(search)
+    copied = clone(search)
+    assert repr(copied) == repr(search)
     with pytest.raises(NotFittedError):
-        twin.predict(X)
-    twin.fit(X, Y)
-    assert twin.n_features_in_ == 10
+        copied.predict(X)
+    copied.fit(X, Y)
+    assert copied.n_features_in_ == 10
     assert len(cross_val_score(search, X, Y, cv=2)) == 2
-    assert "RegularizedMLPRegressor" in twin._repr_html_()
+    assert "RegularizedMLPRegressor" in copied._repr_html_()
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
@@ -313,7 +313,7 @@ def cluster():
         yield client
 
 
-# What Dask leaves open or to be collected is its own.
+# What Dask leaves open or to be collected is not ours.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestDask:

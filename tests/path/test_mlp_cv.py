@@ -138,7 +138,7 @@ def test_groups_by_name_are_those_by_index():
         **{**grid, "scoring": None}, penalty=GroupLasso(groups=[[0, 7], [1, 2]])
     ).fit(X, y)
     np.testing.assert_allclose(by_name.score_path_, by_index.score_path_, rtol=1e-6)
-    assert by_name.selected_features_[[0, 7]].all(), "they stay together"
+    assert by_name.selected_features_[[0, 7]].all(), "they go together"
     assert seen == [list("abcdefgh")] * 6
     # The estimator's score reads no names, and says nothing of their lack.
     default = clone(by_name).set_params(scoring=None).fit(frame, y)
