@@ -42,7 +42,7 @@ LABELS = np.array(["no", "yes"])[(Y > 0).astype(int)]
 REGRESSOR, CLASSIFIER = RegularizedMLPRegressor, RegularizedMLPClassifier
 NET = RegularizedNetRegressor
 
-# Whatever has a state of its own.
+# Whatever has a state.
 FITS = {
     "adam": (REGRESSOR, X, Y, {}),
     "float32": (REGRESSOR, X.astype(np.float32), Y, {"penalty": "l1"}),
@@ -59,8 +59,8 @@ FITS = {
     "sparse": (CLASSIFIER, sp.csr_matrix(X), np.digitize(Y, [-1, 1]), {"penalty": "l1"}),
     "one batch": (REGRESSOR, X, Y, {"batch_size": 80, "penalty_method": "subgradient"}),
     "group lasso": (REGRESSOR, X, Y, {"penalty": "group_lasso", "alpha": 0.05}),
-    "pilot": (CLASSIFIER, X, LABELS, {"penalty": L1(adaptive=True)}),
-    "pilot without a seed": (
+    "initial fit": (CLASSIFIER, X, LABELS, {"penalty": L1(adaptive=True)}),
+    "initial fit without a seed": (
         *(REGRESSOR, X, Y),
         {"penalty": GroupLasso(adaptive=True), "random_state": None},
     ),
@@ -143,8 +143,8 @@ def test_a_fit_goes_on_from_any_epoch_bit_for_bit(
     path = tmp_path / "fit.checkpoint"
     whole = small(estimator, checkpoint=path, **settings).fit(X, y)
     if settings.get("random_state", 0) is not None:
-        plain = small(estimator, **settings).fit(X, y)
-        assert_same_fit(plain, whole)
+        uninterrupted = small(estimator, **settings).fit(X, y)
+        assert_same_fit(uninterrupted, whole)
     assert len(versions) == whole.n_iter_ + 1
     monkeypatch.undo()
     # After the first epoch, in the middle, at the end of the last epoch and of the fit.
@@ -160,22 +160,22 @@ def test_a_fit_goes_on_from_any_epoch_bit_for_bit(
 
 def test_training_goes_on_in_a_copy_bit_for_bit_under_a_group_penalty():
     model = small(penalty="group_lasso", alpha=0.05).fit(X, Y)
-    twins = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
     model.partial_fit(X, Y).partial_fit(X, Y)
-    for twin in twins:
-        assert_same_fit(twin.partial_fit(X, Y).partial_fit(X, Y), model)
+    for each in copies:
+        assert_same_fit(each.partial_fit(X, Y).partial_fit(X, Y), model)
 
 
 def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(kill_after, tmp_path):
     path = str(tmp_path / "fit.checkpoint")
     model = small(checkpoint=path, resume=True, dropout=0.2)
-    plain = clone(model).set_params(checkpoint=None, resume=False).fit(X, Y)
+    uninterrupted = clone(model).set_params(checkpoint=None, resume=False).fit(X, Y)
     for _ in range(3):
         kill_after(2)
         with pytest.raises(Killed):
             clone(model).fit(X, Y)
     kill_after(-1)
-    assert_same_fit(clone(model).fit(X, Y), plain)
+    assert_same_fit(clone(model).fit(X, Y), uninterrupted)
     assert os.listdir(tmp_path) == ["fit.checkpoint"]
 
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_of_another_fit_is_an_error_that_names_the_difference(name,
         model.fit(other_X, other_y, sample_weight)
     assert path.read_bytes() == before
     assert not hasattr(model, "net_")
-    # Asked to begin anew, it does.
+    # Asked to begin from scratch, it does.
     model.set_params(resume=False).fit(other_X, other_y, sample_weight)
     assert path.read_bytes() != before
 
@@ -469,7 +469,7 @@ def test_a_randomized_search_keeps_its_results_as_well(tmp_path):
         for _ in range(2)
     ]
     assert_same_results(*searches)
-    # To the digit: nothing was measured anew.
+    # To the digit: nothing was measured again.
     assert_array_equal(*[search.cv_results_["mean_fit_time"] for search in searches])
 
 
@@ -478,8 +478,8 @@ def test_the_checkpoint_of_a_network_in_a_search_is_that_of_the_refit(tmp_path):
     network = small(checkpoint=path, resume=True)
     search = search_over(network, {"alpha": [0.1, 1e-3]}, refit=True).fit(X, Y)
     assert Checkpoint(path, interval=0, resume=True).state["net"]["counts"]["n_epochs_"] == 8
-    plain = GridSearchCV(small(), {"alpha": [0.1, 1e-3]}, cv=3).fit(X, Y)
-    assert_same_fit(search.best_estimator_, plain.best_estimator_)
+    uninterrupted = GridSearchCV(small(), {"alpha": [0.1, 1e-3]}, cv=3).fit(X, Y)
+    assert_same_fit(search.best_estimator_, uninterrupted.best_estimator_)
 
 
 # ---------------------------------------------------------------------- kill -9

@@ -76,8 +76,8 @@ def make(estimator, **settings):
 
 def going_on(model, y):
     """The curve of further training on a copy: what all state of training goes into."""
-    twin = copy.deepcopy(model)
-    return twin.partial_fit(X, y).partial_fit(X, y).loss_curve_ + twin.fit(X, y).loss_curve_
+    again = copy.deepcopy(model)
+    return again.partial_fit(X, y).partial_fit(X, y).loss_curve_ + again.fit(X, y).loss_curve_
 
 
 @pytest.fixture

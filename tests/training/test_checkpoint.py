@@ -43,7 +43,7 @@ def test_what_was_written_is_read_bit_for_bit(path):
     assert (state["text"], state["nothing"], state["number"]) == ("MT19937", None, 0.1)
 
 
-def test_nothing_is_left_beside_the_file_and_a_part_from_a_kill_goes(path):
+def test_nothing_is_left_next_to_the_file_and_a_part_from_a_kill_goes(path):
     part = path.with_name(path.name + ".part")
     part.write_bytes(b"half")
     open_at(path).write(STATE)

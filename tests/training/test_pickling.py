@@ -17,16 +17,16 @@ class TestPickling:
     def test_training_goes_on_bit_for_bit(self, clone):
         net = make_net(batch_size=25, shuffle=True, dropout=0.2, penalty=L1(0.01))
         net.train_on(DATA, epochs=3)
-        twin = clone(net)
-        for each in (net, twin):
+        again = clone(net)
+        for each in (net, again):
             each.train_on(DATA, epochs=3)
-        for a, b in zip(net.module_.parameters(), twin.module_.parameters(), strict=True):
+        for a, b in zip(net.module_.parameters(), again.module_.parameters(), strict=True):
             assert torch.equal(a, b)
 
     def test_the_optimizer_goes_on_pointing_at_the_module(self):
-        twin = pickle.loads(pickle.dumps(make_net().train_on(DATA, epochs=1)))
-        parameters = {id(p) for p in twin.module_.parameters()}
-        groups = twin.optimizer_.param_groups
+        again = pickle.loads(pickle.dumps(make_net().train_on(DATA, epochs=1)))
+        parameters = {id(p) for p in again.module_.parameters()}
+        groups = again.optimizer_.param_groups
         assert {id(p) for group in groups for p in group["params"]} == parameters
 
     def test_a_pickle_from_another_device_is_on_the_cpu(self, monkeypatch):
@@ -53,7 +53,7 @@ class TestPickling:
         net = make_net().train_on(DATA, epochs=1)
         state = net.__getstate__()
         state["device"] = "cuda"
-        twin = object.__new__(RegularizedNet)
-        twin.__setstate__(state)
-        assert twin.device == "cpu"
-        assert torch.equal(twin.raw_outputs(DATA), net.raw_outputs(DATA))
+        again = object.__new__(RegularizedNet)
+        again.__setstate__(state)
+        assert again.device == "cpu"
+        assert torch.equal(again.raw_outputs(DATA), net.raw_outputs(DATA))

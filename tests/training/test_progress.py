@@ -1,4 +1,4 @@
-"""Stopping rules and learning-rate schedules, against scikit-learn's own counting."""
+"""Stopping rules and learning-rate schedules, counted as scikit-learn does."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -87,7 +87,7 @@ def test_reports_which_members_are_better_than_ever():
     assert p.stalled.tolist() == [1, 1]
 
 
-def test_a_rescue_slows_down_and_gives_patience_anew():
+def test_a_rescue_slows_down_and_gives_patience_again():
     for schedule in ("constant", "adaptive"):
         p = progress(learning_rate=schedule)
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Stacks: each member is the model it would be alone, whatever happens to its neighbours."""
+"""Stacks: each member is the model it would be alone, whatever happens to the others."""
 
 import warnings
 
@@ -115,7 +115,7 @@ def test_members_may_differ_in_everything_that_is_promised(solver):
 
 
 @pytest.mark.parametrize("kind", [MCP, GroupMCP])
-def test_members_may_differ_in_l2_beside_their_penalty(kind):
+def test_members_may_differ_in_l2_added_to_their_penalty(kind):
     members = [
         ({"penalty": kind(alpha=0.05, l2_ratio=l2_ratio)}, TABLES[0], Y[FOLDS[0]], None)
         for l2_ratio in (None, 0.5, 2.0)
