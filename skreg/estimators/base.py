@@ -2,7 +2,7 @@
 
 `fit` checks its input as scikit-learn does, turns it into tensors on the device, hands them
 to the net and publishes what came of it. Nothing global is touched: initial weights, splits
-and the order of the rows all come from a generator of the estimator's own.
+and the order of the rows all come from a private generator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import _fit_context, is_regressor
-from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils._tags import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -35,6 +35,7 @@ from skreg.estimators.checks import (
     resolve_device,
     to_numpy,
     validation_split,
+    warn_not_optimal,
 )
 from skreg.estimators.parameters import NetworkParameters, parametrized
 from skreg.estimators.resume import FitKeeper
@@ -270,7 +271,7 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
             )
             if previous:
                 self.net_.continue_curves(previous)
-            for name in _CURVES:  # what was read off the last fit stays as it is
+            for name in _CURVES:  # the curves of the last fit remain as they are
                 setattr(self, name, list(getattr(self, name)) if previous else [])
         train, valid = self._split(X, y, target, sample_weight)
         if keeper is not None:
@@ -396,29 +397,8 @@ class BaseRegularizedNetwork(CallbackSupportMixin, NetworkParameters, ABC):
         if np.isnan(residual):
             raise ValueError(ENDED_NOT_FINITE)
         if residual > allowed and not self._is_initial:
-            self._warn_not_optimal(residual, allowed)
+            warn_not_optimal(self, residual, allowed)
         self._publish()
-
-    def _warn_not_optimal(self, residual: float, allowed: float) -> None:
-        if self.net_.converged_.all():
-            warn_caller(
-                f"Training stopped in epoch {self.net_.n_epochs_}, where the loss no longer "
-                f"improved, but far from the optimum: the optimality residual is "
-                f"{residual:.2g}, and columns of unit size would have at most {allowed:.2g}. "
-                f"Scale the columns of X (StandardScaler).",
-                ConvergenceWarning,
-            )
-            return
-        limit = f"max_iter={self.max_iter} epochs"
-        if self.net_.n_epochs_ < self.max_iter:
-            limit = f"max_fun={self.max_fun} evaluations"
-        faster = "" if self._solver.line_search else ", raise learning_rate_init"
-        warn_caller(
-            f"Training stopped after {limit} without having converged: the optimality "
-            f"residual is {residual:.2g}, tol={self.tol:.2g}. Increase the limit{faster}, or "
-            f"scale the data.",
-            ConvergenceWarning,
-        )
 
     # ------------------------------------------------------------------ validation
 

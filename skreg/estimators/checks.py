@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
 from skreg.penalties import Penalty
+from skreg.training.runtime import warn_caller
 
 # Numbers that take longer to read than a second thread to wake.
 _LONG_TO_READ = 2**20
@@ -88,7 +90,7 @@ def densify(y: Any) -> np.ndarray:
 def check_finite(estimator: Any, X: Any) -> None:
     """Raise ValueError as scikit-learn does where X, checked but for that, is not finite.
 
-    Where only a tenth of many columns are read, its own pass over X takes a third of
+    Where only a tenth of many columns are read, scikit-learn's pass over X takes a third of
     ``predict``.
     """
     values = X.data if issparse(X) else X
@@ -170,3 +172,27 @@ def cast_target(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
             f"so of the network. Scale y, or give X as float64."
         )
     return target
+
+
+def warn_not_optimal(estimator: Any, residual: float, allowed: float) -> None:
+    """Warn where training ended this far from optimal, and say what helps."""
+    net = estimator.net_
+    if net.converged_.all():
+        warn_caller(
+            f"Training stopped in epoch {net.n_epochs_}, where the loss no longer "
+            f"improved, but far from the optimum: the optimality residual is "
+            f"{residual:.2g}, and columns of unit size would have at most {allowed:.2g}. "
+            f"Scale the columns of X (StandardScaler).",
+            ConvergenceWarning,
+        )
+        return
+    limit = f"max_iter={estimator.max_iter} epochs"
+    if net.n_epochs_ < estimator.max_iter:
+        limit = f"max_fun={estimator.max_fun} evaluations"
+    faster = "" if estimator._solver.line_search else ", raise learning_rate_init"
+    warn_caller(
+        f"Training stopped after {limit} without having converged: the optimality "
+        f"residual is {residual:.2g}, tol={estimator.tol:.2g}. Increase the limit{faster}, or "
+        f"scale the data.",
+        ConvergenceWarning,
+    )

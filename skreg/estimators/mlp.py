@@ -228,7 +228,7 @@ class BaseRegularizedMLP(BaseRegularizedNetwork):
         The copy is used as the original: it takes the same X with all `n_features_in_`
         columns, and picks those that it needs by itself. `selected_features_` and
         `feature_importances_` still have an entry for every column, and the curves and
-        counts of training stay. What shows the smaller network is
+        counts of training are kept. What shows the smaller network is
 
         - `coefs_` and `intercepts_`: the rows of ``coefs_[0]`` belong to the features in
           ``np.flatnonzero(selected_features_)``, and layers that reach nothing have size 0;

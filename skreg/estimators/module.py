@@ -28,7 +28,7 @@ _PREFIX = "module__"
 
 
 def takes_module_parameters(cls: Any) -> Any:
-    """Let the `__init__` of a class take ``module__name=value`` beside what it lists."""
+    """Let the `__init__` of a class take ``module__name=value`` too."""
     listed = signature(cls)
     # The prefix in the name is no accident: scikit-learn's checks give every name in a
     # signature a value.
@@ -89,7 +89,7 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
         dict of penalties by name pattern, as in
         ``{"embed.*": L2(1e-3), "*.weight": L1(1e-4)}``: of the penalized parameters each
         gets that of the first pattern that fits its name, and what fits none gets none. An
-        object of :mod:`skreg.penalties` may bring its own strength, as in
+        object of :mod:`skreg.penalties` may have a strength, as in
         ``L1(alpha=0.01)``; what it leaves at None it takes from `alpha` and `l1_ratio`.
         None is the unpenalized network.
     penalized : str, list of str, callable or None, default=None
@@ -120,6 +120,7 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
     penalized: Penalized = parameter(str, list, tuple, callable, None, default=None)
 
     _allow_nd = True
+    _multilabel = False
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this estimator, those of the module included.
@@ -133,8 +134,8 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
         -------
         dict of str -> object
         """
-        own = {k: v for k, v in sorted(vars(self).items()) if k.startswith(_PREFIX)}
-        return {**super().get_params(deep=deep), **own}
+        of_module = {f"{_PREFIX}{k}": v for k, v in self._module_parameters().items()}
+        return super().get_params(deep=deep) | of_module
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters of this estimator, of its module and of its penalty.
@@ -149,10 +150,9 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
         -------
         self : object
         """
-        own = {k: v for k, v in params.items() if k.startswith(_PREFIX)}
-        super().set_params(**{k: v for k, v in params.items() if k not in own})
-        for name, value in own.items():
-            setattr(self, name, value)
+        of_module = {k: v for k, v in params.items() if k.startswith(_PREFIX)}
+        super().set_params(**{k: v for k, v in params.items() if k not in of_module})
+        self.__dict__.update(of_module)
         return self
 
     @property
@@ -170,7 +170,7 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
     # ------------------------------------------------------------------ the network
 
     def _module_parameters(self) -> dict[str, Any]:
-        named = self.get_params(deep=False).items()
+        named = sorted(vars(self).items())
         return {k.removeprefix(_PREFIX): v for k, v in named if k.startswith(_PREFIX)}
 
     def _make_module(
@@ -192,8 +192,6 @@ class BaseRegularizedModule(BaseRegularizedNetwork):
             sample_shape=X.shape[1:] if X.ndim > 2 else (),
             two_scores_as_one=is_classifier(self) and not self._multilabel,
         )
-
-    _multilabel = False
 
     def _check_continues(self, n_outputs: int) -> None:
         module, parameters = self._built_from

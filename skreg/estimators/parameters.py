@@ -1,6 +1,6 @@
 """Parameters of the estimators: each declared, constrained and documented in one class.
 
-A class declares those of its own kind, and the classes that inherit it have them too:
+A class declares the parameters that it adds, and classes that inherit from it have them too:
 
 >>> import inspect
 >>> from sklearn.base import BaseEstimator
@@ -128,7 +128,7 @@ class NetworkParameters(BaseEstimator):
     penalty : str, Penalty or None, default="l2"
         What is put on the weights: "l1", "l2", "elasticnet", "group_lasso",
         "sparse_group_lasso", "mcp", "scad", "group_mcp" or "group_scad". An object of
-        :mod:`skreg.penalties` may bring its own strength, as in ``L1(alpha=0.01)``; what it
+        :mod:`skreg.penalties` may have a strength, as in ``L1(alpha=0.01)``; what it
         leaves at None it takes from `alpha` and `l1_ratio`. None is the unpenalized network.
     alpha : float, default=1e-4
         Strength λ of the penalty. It is divided neither by the number of samples nor by the
@@ -142,7 +142,7 @@ class NetworkParameters(BaseEstimator):
         How the penalty enters a step.
 
         - "proximal": a gradient step on the data loss, then the penalty's proximal operator
-          in the optimizer's own metric. Gives exact zeros and solves the objective above.
+          in the optimizer's metric. Gives exact zeros and solves the objective above.
         - "subgradient": the penalty's gradient (sign(0) = 0) is added to that of the loss,
           as in a hand-written loop. Gives no exact zeros. With L2 and Adam this is torch's
           ``Adam(weight_decay=alpha)`` on the weights.

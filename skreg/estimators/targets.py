@@ -266,7 +266,7 @@ class Classification(ClassifierMixin, BaseRegularizedNetwork):
             weights = np.array([self.class_weight.get(c, 1.0) for c in classes])
             by_class = weights[np.searchsorted(self.classes_, np.ravel(y))]
         elif self._multilabel and self.class_weight != "balanced":
-            # Rows with none and with all labels beside them: y may lack a value of a label.
+            # With a row of no labels and one of all: y may lack a value of a label.
             both = np.repeat([[0], [1]], y.shape[1], axis=1)
             by_class = compute_sample_weight(self.class_weight, np.vstack([y, both]))[:-2]
         else:

@@ -44,8 +44,8 @@ def test_without_a_hidden_layer_it_is_the_adaptive_lasso():
     ours = RegularizedMLPRegressor((), penalty=KINDS["l1"], **EXACT).fit(X, y).coefs_[0][:, 0]
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(ours == 0, theirs == 0)
-    plain = RegularizedMLPRegressor((), penalty="l1", alpha=0.02, **EXACT).fit(X, y)
-    assert (plain.coefs_[0] == 0).sum() < (ours == 0).sum() < 10
+    fixed = RegularizedMLPRegressor((), penalty="l1", alpha=0.02, **EXACT).fit(X, y)
+    assert (fixed.coefs_[0] == 0).sum() < (ours == 0).sum() < 10
 
 
 def test_without_a_hidden_layer_it_is_the_adaptive_group_lasso():
@@ -61,9 +61,9 @@ def test_without_a_hidden_layer_it_is_the_adaptive_group_lasso():
 def test_what_the_initial_fit_found_large_is_shrunk_less(penalty):
     settings = {"hidden_layer_sizes": (6,), **SMALL, "max_iter": 300}
     adaptive = RegularizedMLPRegressor(penalty=penalty, **settings).fit(X, Y)
-    plain = clone(penalty).set_params(adaptive=False)
-    plain = RegularizedMLPRegressor(penalty=plain, **settings).fit(X, Y)
-    assert not np.allclose(adaptive.coefs_[0], plain.coefs_[0])
+    fixed = clone(penalty).set_params(adaptive=False)
+    fixed = RegularizedMLPRegressor(penalty=fixed, **settings).fit(X, Y)
+    assert not np.allclose(adaptive.coefs_[0], fixed.coefs_[0])
     initial = RegularizedMLPRegressor(penalty="l2", **settings).fit(X, Y)
     strengths = adaptive.net_.optimizer_.param_groups[0]["penalty"]._factors
     sizes = (
@@ -152,10 +152,10 @@ def search_splits(labels):
 def test_copies_warm_starts_and_partial_fit_keep_the_strengths(penalty):
     model = RegularizedMLPRegressor((6,), penalty=penalty, warm_start=True, **SMALL).fit(X, y)
     factors = model.net_.optimizer_.param_groups[0]["penalty"]._factors
-    for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
-        for goes_on in (twin.fit, twin.partial_fit):
+    for copied_model in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        for goes_on in (copied_model.fit, copied_model.partial_fit):
             goes_on(X, y)
-            kept = twin.net_.optimizer_.param_groups[0]["penalty"]._factors
+            kept = copied_model.net_.optimizer_.param_groups[0]["penalty"]._factors
             assert torch.equal(kept, factors)
     small = model.compact()
     np.testing.assert_allclose(small.predict(X), model.predict(X), atol=1e-10)
@@ -198,11 +198,11 @@ def test_errors_say_what_an_initial_fit_needs(penalty):
     kind = type(penalty).__name__
     with pytest.raises(ValueError, match=rf"{kind}\(adaptive=True\) takes.*an estimator does"):
         penalty.prox(torch.ones(1, 2, 2), 0.1)
-    own = type(penalty)(adaptive=True)
+    adaptive = type(penalty)(adaptive=True)
     with pytest.raises(ValueError, match=r"initial fit on all data.*Call fit first") as raised:
-        RegularizedMLPRegressor((6,), penalty=own, **SMALL).partial_fit(X, y)
+        RegularizedMLPRegressor((6,), penalty=adaptive, **SMALL).partial_fit(X, y)
     # As it was given: the alpha is the estimator's.
-    assert str(raised.value).startswith(f"{own!r} takes")
+    assert str(raised.value).startswith(f"{adaptive!r} takes")
 
 
 def test_an_interrupt_of_the_initial_fit_leaves_nothing_fitted(monkeypatch):

@@ -471,11 +471,11 @@ def test_partial_fit_goes_on_in_a_copy(copied, solver):
     )
     for _ in range(3):
         model.partial_fit(X, Y)
-    twin = copied(model)
+    copied_model = copied(model)
     model.partial_fit(X, Y)
-    assert (twin.predict(X) != model.predict(X)).any()
-    twin.partial_fit(X, Y)
-    assert_array_equal(twin.predict(X), model.predict(X))
+    assert (copied_model.predict(X) != model.predict(X)).any()
+    copied_model.partial_fit(X, Y)
+    assert_array_equal(copied_model.predict(X), model.predict(X))
     assert len(model.loss_curve_) == 4
 
 
@@ -543,7 +543,7 @@ def test_sklearn_conformance(estimator, check):
 
 
 @pytest.mark.parametrize(
-    ("estimator", "y", "own"),
+    ("estimator", "y", "settings"),
     [
         (RegularizedNetRegressor, Y, {"penalty": "group_lasso", "module__dropout": 0.3}),
         (RegularizedNetRegressor, TWO, {"solver": "fista", "penalty": "l1", "alpha": 0.02}),
@@ -552,9 +552,9 @@ def test_sklearn_conformance(estimator, check):
     ],
     ids=["dropout", "fista", "batch norm", "early stopping"],
 )
-def test_a_killed_fit_goes_on_bit_for_bit(estimator, y, own, tmp_path, monkeypatch):
+def test_a_killed_fit_goes_on_bit_for_bit(estimator, y, settings, tmp_path, monkeypatch):
     path, half = tmp_path / "fit.checkpoint", tmp_path / "half.checkpoint"
-    settings = {"batch_size": 30, "max_iter": 6, "random_state": 0, "tol": 0.0, **own}
+    settings = {"batch_size": 30, "max_iter": 6, "random_state": 0, "tol": 0.0, **settings}
     write, written = Checkpoint.write, []
 
     def write_and_copy(self, state):
