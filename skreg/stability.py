@@ -43,6 +43,7 @@ from skreg.estimators.checks import (
 )
 from skreg.estimators.many import Task, fit_all, threads_for, windows_of
 from skreg.estimators.mlp import BaseRegularizedMLP
+from skreg.estimators.parameters import parameter, parametrized
 from skreg.estimators.rollback import all_or_nothing
 from skreg.penalties import L2
 from skreg.penalties.by_name import make_penalty
@@ -50,6 +51,7 @@ from skreg.penalties.by_name import make_penalty
 __all__ = ["StabilitySelection"]
 
 
+@parametrized
 class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     r"""Select the features that a sparse network selects on most random halves of the rows.
 
@@ -114,28 +116,11 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     array(['petal length (cm)', 'petal width (cm)'], dtype=object)
     """
 
-    _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit"])],
-        "alphas": ["array-like", None],
-        "n_subsamples": [Interval(Integral, 2, None, closed="left")],
-        "threshold": [Interval(Real, 0.5, 1, closed="right")],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self,
-        estimator: Any,
-        *,
-        alphas: Any = None,
-        n_subsamples: int = 100,
-        threshold: float = 0.75,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.alphas = alphas
-        self.n_subsamples = n_subsamples
-        self.threshold = threshold
-        self.random_state = random_state
+    estimator: Any = parameter(HasMethods(["fit"]), kw_only=False)
+    alphas: Any = parameter("array-like", None, default=None)
+    n_subsamples: int = parameter(Interval(Integral, 2, None, closed="left"), default=100)
+    threshold: float = parameter(Interval(Real, 0.5, 1, closed="right"), default=0.75)
+    random_state: int | np.random.RandomState | None = parameter("random_state", default=None)
 
     @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> StabilitySelection:
