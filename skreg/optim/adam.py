@@ -24,7 +24,7 @@ from skreg.penalties.groupwise import GroupPenalty
 # Private to torch, public only as a whole optimizer that would know nothing of a penalty.
 _FUSED_ADAM = getattr(torch, "_fused_adam_", None)
 
-# A tensor, since torch turns a number into one anew in every operation.
+# A tensor, since torch makes one of a number in every operation.
 _ONE = torch.ones(())
 
 
@@ -34,7 +34,7 @@ def _steps_by_group(group: dict[str, Any]) -> bool:
 
 
 class ProximalAdam(PenalizedOptimizer):
-    r"""Proximal Adam: the prox of each weight has that weight's own effective step.
+    r"""Proximal Adam: the prox of each weight has that weight's effective step.
 
     Takes the place of ``torch.optim.Adam`` and follows it to rounding where there is no
     penalty. Adam moves a weight by :math:`η\,\hat m` with :math:`η = \mathrm{lr}/(\sqrt{\hat
@@ -45,7 +45,7 @@ class ProximalAdam(PenalizedOptimizer):
     Parameters
     ----------
     params : iterable of Tensor or dict
-        Parameters or parameter groups. Each group may have its own `penalty`: give biases
+        Parameters or parameter groups. Each group may have a `penalty`: give biases
         and normalization layers a group without one.
     lr : float or Tensor of shape (n_members,), default=1e-3
         Learning rate.
@@ -70,7 +70,7 @@ class ProximalAdam(PenalizedOptimizer):
     :math:`g^2 + 0.05^2\,\overline{g^2} + (0.01\,α)^2`, with the mean over all weights that have
     a penalty (of each member of a stack; for a group penalty g² is the group's mean). So a
     weight without a gradient has a bounded step too: at most lr/(0.01·alpha), and at most 20·lr
-    over the root mean square of the gradients. However small its own gradients are, L1
+    over the root mean square of the gradients. However small its gradients are, L1
     moves a weight by at most 100·lr in a step and L2 divides it by at most 1 + 100·lr.
     Where the steps come to rest does not depend on it, and without a penalty, or with an
     alpha of 0, it is Adam.
@@ -163,8 +163,8 @@ class ProximalAdam(PenalizedOptimizer):
         factor = (1 - beta2) / beta2 if beta2 else 0.0
         floors = [
             partial(self._floors[parameter].add_to, self.state[parameter]["exp_avg_sq"], factor)
-            for parameter, own in moves
-            if is_proximal(own)
+            for parameter, settings in moves
+            if is_proximal(settings)
         ]
         counts = [state["step"] for state in states]
         parameters, gradients = [p for p, _ in moves], [p.grad for p, _ in moves]
@@ -174,7 +174,7 @@ class ProximalAdam(PenalizedOptimizer):
         settings |= {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
         move_all = partial(_FUSED_ADAM, **settings)
         adds_to_gradient = any(
-            own["penalty"] is not None and not is_proximal(own) for _, own in moves
+            each["penalty"] is not None and not is_proximal(each) for _, each in moves
         )
         proximal = [self._plan_prox(*move) for move in moves if is_proximal(move[1])]
 
@@ -256,8 +256,8 @@ class ProximalAdam(PenalizedOptimizer):
         self._plan_prox(parameter, group)()
 
     def _plan_prox(self, parameter: Tensor, group: dict[str, Any]) -> Callable[[], None]:
-        own, scratch = self._scratch_of(parameter)
-        measure = self._plan_metric(parameter, group, own)
+        memory, scratch = self._scratch_of(parameter)
+        measure = self._plan_metric(parameter, group, memory)
         prox_ = group["penalty"].plan_prox_in_metric(parameter)
         return lambda: prox_(parameter, *measure(), scratch)
 

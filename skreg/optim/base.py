@@ -96,8 +96,8 @@ class PenalizedOptimizer(Optimizer):
         """
         scratch = self._scratch.get(parameter)
         if scratch is None:
-            own = parameter.detach()
-            scratch = self._scratch[parameter] = torch.empty_like(own), torch.empty_like(own)
+            like = parameter.detach()
+            scratch = self._scratch[parameter] = torch.empty_like(like), torch.empty_like(like)
         return scratch
 
     def free_scratch(self) -> None:
@@ -141,8 +141,8 @@ class PenalizedOptimizer(Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         groups = [
-            {**saved, **{name: own[name] for name in _CONFIGURATION if name in own}}
-            for saved, own in zip(state_dict["param_groups"], self.param_groups, strict=True)
+            {**saved, **{name: group[name] for name in _CONFIGURATION if name in group}}
+            for saved, group in zip(state_dict["param_groups"], self.param_groups, strict=True)
         ]
         super().load_state_dict({**state_dict, "param_groups": groups})
 
@@ -154,36 +154,21 @@ class PenalizedOptimizer(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Take one step: gradient and penalty.
 
-        Parameters
-        ----------
-        closure : callable, default=None
-            Reevaluates the model and returns the loss, as torch's optimizers take it. The
-            loss is the data loss alone: the penalty is the optimizer's business.
-
-        Returns
-        -------
-        float or None
-            What `closure` returned.
+        A `closure` reevaluates the model and returns the loss, as torch's optimizers take it;
+        it is returned. It is the data loss alone: the penalty is the optimizer's business.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self.take_step()
+        self.plan_steps()()
         return loss
 
-    def take_step(self) -> None:
-        """Do what :meth:`step` does, without the hooks and profiling torch puts around it.
-
-        To be called where no gradients are recorded (``torch.no_grad``).
-        """
-        self.plan_steps()()
-
     def plan_steps(self) -> Callable[[], None]:
-        """Return :meth:`take_step` with what it looks up looked up.
+        """Return :meth:`step` without the hooks and profiling that torch puts around it.
 
-        It is good for as long as the settings stay the same and gradients are written to the
-        memory in which they are now: an epoch (:mod:`skreg.training.epochs`).
+        To be called under ``torch.no_grad``. It is good for as long as the settings stay the
+        same and gradients are written to the memory in which they are now: for an epoch.
         """
         return self._plan_moves(self._moves())
 
@@ -222,10 +207,6 @@ class PenalizedOptimizer(Optimizer):
             lr = along_members(group["lr"], parameter)
             parameter.sub_(lr * penalty.subgradient(parameter))
         return gradient
-
-    @abstractmethod
-    def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """The state of a parameter; made here before its first step."""
 
     @abstractmethod
     def _gradient_step(

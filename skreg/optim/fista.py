@@ -4,7 +4,7 @@ Where mini-batches only add noise (a lasso, a few hundred rows) the whole gradie
 and a line search finds the step by itself. There is no learning rate to choose, and the
 answer is exact: the solver goes on until the optimality residual is below its tolerance.
 
-Every member of a stack has its own step, momentum and restarts: a stack of fits takes the
+Every member of a stack has a step, momentum and restarts of its own: a stack of fits takes the
 steps each would have taken alone.
 """
 

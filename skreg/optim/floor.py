@@ -13,7 +13,7 @@ The gradient step and the proximal step share this metric, so that they come to 
 did without it. No √v̂ is below a twentieth of the root mean square of the gradients, nor below
 0.01·alpha, so that a penalty moves a weight at most as far as its proximal operator with the
 step lr/(0.01·alpha) does: L1 by 100·lr, L2 to no less than 1/(1 + 100·lr) of what it was.
-At rest the gradient of a weight that L1 keeps is alpha, beside which the floor is small.
+At rest the gradient of a weight that L1 keeps is alpha, and the floor is small against that.
 
 Where the average has a long memory it is added in every eighth step alone, the first among
 them, and eightfold: the mean of g² is that of the gradients of these steps.
@@ -56,13 +56,8 @@ def period_of(beta_2: float) -> int:
 def floor_of(penalty: Penalty, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return share and base: to g² is added share · mean(g²) + base.
 
-    Both are 0 where alpha is. There is nothing that a penalty could wipe, and Adam is Adam.
-
-    Parameters
-    ----------
-    penalty : Penalty
-    like : Tensor of shape (n_members, ...)
-        What both broadcast against.
+    Both broadcast against `like`, whose leading axis is the member, and are 0 where alpha is:
+    there is nothing that a penalty could wipe, and Adam is Adam.
 
     Examples
     --------
@@ -77,21 +72,9 @@ def floor_of(penalty: Penalty, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class SumOfSquares:
-    """The sum of the squares of some tensors, again and again as they are written to.
+    """The sum of the squares of some tensors, or of each member of stacks, time after time.
 
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        One at least.
-    stacked : bool
-        Whether their leading axis is the member of a stack, and each has its own sum.
-
-    Attributes
-    ----------
-    value : Tensor of shape () or (n_members,)
-        What it was when :meth:`measure` was called last.
-    count : int
-        How many numbers are in each sum.
+    `value` is the sum when :meth:`measure` was last called, of `count` numbers (each).
 
     Examples
     --------
@@ -119,18 +102,9 @@ class SumOfSquares:
 
 
 class Floor:
-    """What is added to the squared gradients of one parameter, step by step.
+    """What is added, step by step, to squared gradients of one parameter, shaped `like`.
 
-    Parameters
-    ----------
-    penalty : Penalty
-    squares : SumOfSquares
-        Of the gradients of all penalized weights.
-    count : Tensor of shape ()
-        Of the parameter's steps.
-    beta_2 : float
-    like : Tensor of shape (n_members, ...)
-        What it is added to.
+    `squares` are those of all penalized weights, `count` is that of the parameter's steps.
     """
 
     def __init__(
@@ -157,8 +131,7 @@ class Floor:
         """Add it, times `factor`, before the count goes up."""
         if not self.is_due():
             return
-        floor = torch.addcmul(self._base, self._share, self._total)
-        squares.add_(floor, alpha=factor)
+        squares.add_(torch.addcmul(self._base, self._share, self._total), alpha=factor)
 
 
 def _plan_sum(tensor: Tensor, *, by_member: bool) -> Callable[[Tensor | None], Tensor]:

@@ -16,14 +16,14 @@ class ProximalSGD(PenalizedOptimizer):
     r"""Proximal stochastic gradient descent, with momentum.
 
     Takes the place of ``torch.optim.SGD`` and follows it to the bit where there is no
-    penalty. After t steps a gradient that has stayed the same moves the weight by
+    penalty. After t steps a constant gradient moves the weight by
     :math:`s_t = \mathrm{lr}\,(1 + β + … + β^{t-1})` times itself, and so the prox has the
     step :math:`s_t`.
 
     Parameters
     ----------
     params : iterable of Tensor or dict
-        Parameters or parameter groups. Each group may have its own `penalty`: give biases
+        Parameters or parameter groups. Each group may have a `penalty`: give biases
         and normalization layers a group without one.
     lr : float or Tensor of shape (n_members,), default=1e-3
         Learning rate.

@@ -1,7 +1,7 @@
 """How a net is trained for an epoch: batch by batch, by hand or by autograd, or in one step.
 
 Each of the classes is made for a net that has begun to train on its rows, and called once an
-epoch. It returns the mean data loss of each member, each batch's before its own step.
+epoch. It returns the mean data loss of each member, each batch's before its step.
 """
 
 from __future__ import annotations

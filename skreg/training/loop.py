@@ -21,7 +21,7 @@ from skreg.training.data import TensorData
 from skreg.training.epochs import show_valid_batches
 from skreg.training.progress import MAX_RESCUES
 from skreg.training.runtime import warn_caller
-from skreg.training.skorch_net import check_callbacks
+from skreg.training.skorch_net import check_callbacks, listens_to_batches
 
 # A loss this many times the one training began with will not come back; one this many times
 # as large when patience ends was no progress.
@@ -111,7 +111,7 @@ def begin(
     net._first_epoch = len(net.data_losses_)
     for shuffler in net.shufflers:
         shuffler.restart()
-    net._per_batch = net.listens_to_batches()
+    net._per_batch = listens_to_batches(net.callbacks_)
     if net.callbacks_:
         check_callbacks(net)
         net.notify("on_train_begin", X=train.X, y=train.y)

@@ -1,12 +1,12 @@
 """The skorch net: a stack of networks, their loss, penalty and optimizer, and who listens.
 
-skorch gives the callbacks, the history and the saving of parameters. Its own loop cuts
-batches with a DataLoader and reads the loss back after each, which on a small network costs
-several times the arithmetic, so the loop is our own (:mod:`skreg.training.loop`).
+skorch gives the callbacks, the history and the saving of parameters
+(:mod:`skreg.training.skorch_net`). Its loop cuts batches with a DataLoader and reads the loss
+back after each, which on a small network costs several times the arithmetic, so there is
+another one (:mod:`skreg.training.loop`).
 
 Epoch-level callbacks work as in skorch. A callback that listens to batches switches the
-per-batch notifications on, and pays for them. Which callbacks work and what skorch's files
-hold says :mod:`skreg.training.skorch_net`; that module and this one are all that import skorch.
+per-batch notifications on, and pays for them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from skreg.training.loop import Keeper, begin, end, let_go, run_epoch, train_on
 from skreg.training.passes import mean_losses_and_gradients, raw_outputs
 from skreg.training.pickling import get_state, set_state
 from skreg.training.progress import Progress
-from skreg.training.skorch_net import SkorchNet, listens_to_batches, reads_batches
+from skreg.training.skorch_net import SkorchNet, reads_batches
 from skreg.training.state import CURVES, move, restore_generators
 
 
@@ -72,7 +72,7 @@ class RegularizedNet(SkorchNet):
         As in any skorch net.
     data_losses_, penalties_ : list of ndarray of shape (n_members,)
         One entry an epoch. The data loss is the mean over the epoch's batches, each before
-        its own step; the penalty is that of the weights the epoch began with.
+        its step; the penalty is that of the weights the epoch began with.
     scores_ : list of ndarray of shape (n_members,)
         Validation scores, if there is validation data.
     epochs_before_, scores_before_ : int
@@ -320,10 +320,6 @@ class RegularizedNet(SkorchNet):
         if self.optimizer_.full_batch:
             return self.converged_ | (self.optimizer_.n_evaluations >= self.max_fun)
         return self.converged_
-
-    def listens_to_batches(self) -> bool:
-        """Whether a callback wants to see every batch."""
-        return listens_to_batches(self.callbacks_)
 
     def prepare_steps(self) -> None:
         """Choose how an epoch is trained: a full-batch step, or batches by hand or autograd.

@@ -42,7 +42,7 @@ _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
 # Under this name files hold what their state is the state of.
 _MADE_OF = "skreg_made_of"
-# What the outputs depend on beside the parameters; the rest is how these were trained.
+# What the outputs depend on besides the parameters; the rest is how these were trained.
 _OF_THE_OUTPUTS = ("activation", "network")
 
 # By what an optimizer says of itself: which callbacks it cannot serve, and why.
@@ -115,7 +115,7 @@ class SkorchNet(NeuralNet):
         return self.decoder.score(y, self.predict(X), None)
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
-        """Raw outputs of the first member, for skorch's own `predict` and scoring."""
+        """Raw outputs of the first member, for skorch's `predict` and scoring."""
         return self.module_(x)[0]
 
     def predict(self, X: Any) -> np.ndarray:
@@ -136,7 +136,7 @@ class SkorchNet(NeuralNet):
         }
 
     def get_default_callbacks(self) -> list:
-        # skorch's own print, time and average batch by batch: what is wanted of that is
+        # skorch's print, time and average batch by batch: what is wanted of that is
         # recorded by the loop once an epoch.
         return []
 
@@ -312,7 +312,7 @@ class _Filed:
 
     def state_dict(self) -> Any:
         state = self.part.state_dict()
-        # Torch's own place for what is said of a state, which no other reader minds.
+        # Where torch keeps what is said of a state; no other reader minds it.
         state._metadata[_MADE_OF] = self.made_of
         return state
 
@@ -326,8 +326,8 @@ class _Filed:
             f"{name} was {saved[name][0]} and is {shown}"
             if saved[name][0] != shown
             else f"{name} is another {shown}"
-            for name, (shown, own) in self.made_of.items()
-            if name in saved and saved[name][1] != own
+            for name, (shown, print_) in self.made_of.items()
+            if name in saved and saved[name][1] != print_
         ]
         if changes:
             raise ValueError(
