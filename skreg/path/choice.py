@@ -1,4 +1,4 @@
-"""Which alpha the scores of the folds speak for, and at which they say nothing.
+"""Which alpha the scores of the folds favour, and at which alphas they do not count.
 
 >>> import numpy as np
 >>> from skreg.path.choice import choose

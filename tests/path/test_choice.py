@@ -1,4 +1,4 @@
-"""Which alpha the scores of the folds speak for."""
+"""Which alpha the scores of the folds favour."""
 
 import numpy as np
 import pytest

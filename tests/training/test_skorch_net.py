@@ -729,12 +729,14 @@ def test_a_skorch_net_with_our_optimizer_saves_and_loads(tmp_path):
     files = {"f_params": str(tmp_path / "p.pt"), "f_optimizer": str(tmp_path / "o.pt")}
     net.save_params(**files)
     torch.load(files["f_optimizer"], weights_only=True)
-    twin = skorch_net(optimizer__param_groups=[("*.weight", {"penalty": L1(alpha=0.05)})])
-    twin.initialize().load_params(**files)
-    for model in (net, twin):
+    restored = skorch_net(optimizer__param_groups=[("*.weight", {"penalty": L1(alpha=0.05)})])
+    restored.initialize().load_params(**files)
+    for model in (net, restored):
         torch.manual_seed(0)
         model.partial_fit(X, Y[:, None])
-    for ours, theirs in zip(net.module_.parameters(), twin.module_.parameters(), strict=True):
+    for ours, theirs in zip(
+        net.module_.parameters(), restored.module_.parameters(), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
