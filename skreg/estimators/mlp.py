@@ -58,9 +58,14 @@ class BaseRegularizedMLP(BaseRegularizedNetwork):
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer; after `compact` those that are left.
     feature_importances_ : ndarray of shape (`n_features_in_`,)
-        Sum over all paths from a feature to an output of the products of abs(weight).
+        How much the outputs can change with each feature: the sum over all paths from the
+        feature to an output of the products of ``|weight|`` along the path, ``|coef|`` for a
+        linear model. With "relu", "tanh" and "identity" no output changes faster with the
+        feature than this. In units of raw output per unit of the feature: scale the features
+        to compare them.
     selected_features_ : ndarray of bool of shape (`n_features_in_`,)
-        Which features reach an output at all.
+        Which features reach an output. False where every path to an output has a weight that
+        is exactly zero: the predictions do not depend on that feature at all.
     n_layers_ : int
         Layers of the network, input and output counted.
 
@@ -184,13 +189,7 @@ class BaseRegularizedMLP(BaseRegularizedNetwork):
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """How much the outputs can change with each feature, shape (`n_features_in_`,).
-
-        The sum over all paths from the feature to an output of the products of ``|weight|``
-        along the path: ``|coef|`` for a linear model. With ``"relu"``, ``"tanh"`` and
-        ``"identity"`` no output changes faster with the feature than this. In units of raw
-        output per unit of the feature: scale the features to compare them.
-        """
+        """How much the outputs can change with each feature, shape (`n_features_in_`,)."""
         reach = 1.0
         for weight in reversed(self.coefs_):
             reach = np.abs(weight.astype(np.float64)) @ (reach * np.ones(weight.shape[1]))
@@ -198,11 +197,7 @@ class BaseRegularizedMLP(BaseRegularizedNetwork):
 
     @property
     def selected_features_(self) -> np.ndarray:
-        """Mask of the features that reach an output, shape (`n_features_in_`,).
-
-        False where every path to an output has a weight that is exactly zero: the
-        predictions do not depend on that feature at all.
-        """
+        """Mask of the features that reach an output, shape (`n_features_in_`,)."""
         weights = [weight[0] for weight in self._fitted_module().weights]
         return self._by_feature(to_numpy(units_that_reach_outputs(weights)[0]))
 

@@ -148,7 +148,7 @@ class NetworkParameters(BaseEstimator):
           ``Adam(weight_decay=alpha)`` on the weights.
         - "decoupled": weights are scaled by 1 − learning rate · alpha, as in ``AdamW``; L2
           only. It is another problem than the objective above.
-    solver : {"adam", "sgd", "fista"}, default="adam"
+    solver : {...}, default="adam"
         - "adam" and "sgd": stochastic steps on mini-batches.
         - "fista": accelerated proximal gradient on all samples at once, with a line search;
           exact, and best on small data. Takes no learning rate, and neither dropout nor
