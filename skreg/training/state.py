@@ -8,7 +8,7 @@ the very steps that the first would have taken, bit for bit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -158,35 +158,34 @@ def _without_settings(state_dict: dict[str, Any]) -> dict[str, Any]:
 
 def select_members(value: Any, members: Sequence[int] | None = None, n_members: int = 0) -> Any:
     """Copy what `value` holds of some members; all of it if it has no axis of members."""
-    if isinstance(value, dict):
-        return {
-            name: select_members(entry, members, n_members) for name, entry in value.items()
-        }
-    if isinstance(value, list):
-        return [select_members(entry, members, n_members) for entry in value]
-    if not isinstance(value, Tensor):
-        return value
-    if members is None or value.ndim == 0 or len(value) != n_members:
-        return value.clone()
-    return value[list(members)]
+
+    def select(entry: Any) -> Any:
+        if not isinstance(entry, Tensor):
+            return entry
+        if members is None or entry.ndim == 0 or len(entry) != n_members:
+            return entry.clone()
+        return entry[list(members)]
+
+    return _each(select, value)
 
 
 def to_numpy(value: Any) -> Any:
     """Return the same with copies of tensors as arrays."""
-    if isinstance(value, dict):
-        return {name: to_numpy(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(to_numpy(entry) for entry in value)
-    return value.detach().cpu().numpy().copy() if isinstance(value, Tensor) else value
+    return _each(lambda v: v.cpu().numpy().copy() if isinstance(v, Tensor) else v, value)
 
 
 def _to_tensors(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _to_tensors(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_to_tensors(entry) for entry in value]
     # Copied, to memory aligned as torch has it: products may round by that.
-    return torch.tensor(value) if isinstance(value, np.ndarray) else value
+    return _each(lambda v: torch.tensor(v) if isinstance(v, np.ndarray) else v, value)
+
+
+def _each(change: Callable[[Any], Any], value: Any) -> Any:
+    """The same dicts, lists and tuples of changed values."""
+    if isinstance(value, dict):
+        return {name: _each(change, entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_each(change, entry) for entry in value)
+    return change(value)
 
 
 def random_state_from(random_state: np.random.RandomState) -> list[Any]:
