@@ -70,6 +70,19 @@ class Decoder:
     score: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
 
 
+def _not_here(name: str) -> Callable[..., Any]:
+    """Return a method that raises AttributeError: rows are the estimator's business."""
+
+    def refuse(net: Any, *args: Any, **kwargs: Any) -> Any:
+        raise AttributeError(
+            f"The net of an estimator is a {type(net).__name__} without a {name} of its own: "
+            f"rows, targets and weights are the estimator's business. Call fit, partial_fit or "
+            f"score of the estimator."
+        )
+
+    return refuse
+
+
 class SkorchNet(NeuralNet):
     """skorch's net with rows, targets and weights left to the estimator.
 
@@ -96,22 +109,12 @@ class SkorchNet(NeuralNet):
         )
         self.decoder: Decoder | None = None
 
-    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
-        """Not here: rows, targets and weights are the estimator's business."""
-        raise _not_here(self, "fit")
-
-    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
-        """Not here: rows, targets and weights are the estimator's business."""
-        raise _not_here(self, "partial_fit")
-
-    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **fit_params: Any) -> Any:
-        """Not here: rows, targets and weights are the estimator's business."""
-        raise _not_here(self, "fit_loop")
+    fit, partial_fit, fit_loop = map(_not_here, ("fit", "partial_fit", "fit_loop"))
 
     def score(self, X: Any, y: Any) -> float:
         """Score as the estimator does, for callbacks during training."""
         if self.decoder is None:
-            raise _not_here(self, "score")
+            return _not_here("score")(self)
         return self.decoder.score(y, self.predict(X), None)
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
@@ -172,14 +175,6 @@ class SkorchNet(NeuralNet):
         if name == "criterion_":
             return _FiledLoss(self.criterion_, made_of(self))
         return super()._get_module(name, msg)
-
-
-def _not_here(net: Any, name: str) -> AttributeError:
-    return AttributeError(
-        f"The net of an estimator is a {type(net).__name__} without a {name} of its own: rows, "
-        f"targets and weights are the estimator's business. Call fit, partial_fit or score of "
-        f"the estimator."
-    )
 
 
 def listens_to_batches(callbacks: list[tuple[str, Callback]]) -> bool:
@@ -326,8 +321,8 @@ class _Filed:
             f"{name} was {saved[name][0]} and is {shown}"
             if saved[name][0] != shown
             else f"{name} is another {shown}"
-            for name, (shown, print_) in self.made_of.items()
-            if name in saved and saved[name][1] != print_
+            for name, (shown, mark) in self.made_of.items()
+            if name in saved and saved[name][1] != mark
         ]
         if changes:
             raise ValueError(

@@ -139,11 +139,11 @@ def test_partial_fit_names_a_class_it_was_not_told_of():
 def test_partial_fit_weighs_a_batch_without_the_class_that_has_a_weight():
     # {"no": 2.0} leaves "yes" at 1, also where a batch holds "yes" alone.
     model = small(RegularizedMLPClassifier, class_weight={"no": 2.0})
-    plain = small(RegularizedMLPClassifier)
+    unweighted = small(RegularizedMLPClassifier)
     yes = BINARY == "yes"
-    for estimator in (model, plain):
+    for estimator in (model, unweighted):
         estimator.partial_fit(X[yes], BINARY[yes], classes=["no", "yes"])
-    assert_same_fit(model, plain)
+    assert_same_fit(model, unweighted)
 
 
 @pytest.mark.parametrize("estimator", [RegularizedMLPRegressor, RegularizedMLPClassifier])
@@ -602,17 +602,17 @@ def elementwise_half_squared_error(y_pred, y_true):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "fista"])
 def test_a_callable_loss_is_the_built_in_one_it_computes(loss, solver):
     targets = np.column_stack([Y, X[:, 3]])
-    own = small(loss=loss, solver=solver).fit(X, targets)
+    called = small(loss=loss, solver=solver).fit(X, targets)
     built_in = small(loss="squared_error", solver=solver).fit(X, targets)
-    for ours, theirs in zip(own.coefs_, built_in.coefs_, strict=True):
+    for ours, theirs in zip(called.coefs_, built_in.coefs_, strict=True):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 @ignores_convergence
 def test_a_torch_loss_is_taken_as_a_callable():
-    own = small(loss=torch.nn.HuberLoss(reduction="none", delta=0.5)).fit(X, Y)
+    called = small(loss=torch.nn.HuberLoss(reduction="none", delta=0.5)).fit(X, Y)
     built_in = small(loss=Huber(0.5)).fit(X, Y)
-    for ours, theirs in zip(own.coefs_, built_in.coefs_, strict=True):
+    for ours, theirs in zip(called.coefs_, built_in.coefs_, strict=True):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -763,7 +763,7 @@ def test_a_partial_fit_costs_the_same_however_many_there_were(estimator):
             model.partial_fit(X[:20], y[:20])
         work.append(work_of(lambda: model.partial_fit(X[:20], y[:20])))
         sizes.append(len(pickle.dumps(model)))
-    # A call more or less is the interpreter's own business.
+    # A call more or less is the interpreter's business.
     assert abs(work[1] - work[0]) < 20
     # Two numbers of eight bytes, and a digit more of some counts.
     assert sizes[1] - sizes[0] < 17 * 380
