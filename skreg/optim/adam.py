@@ -135,22 +135,14 @@ class ProximalAdam(PenalizedOptimizer):
         for moves in by_device.values():
             gradients: list[Any] = [parameter.grad for parameter, _ in moves]
             squares = SumOfSquares(gradients, stacked=stacked)
-            floors = [self._make_floor(*move, squares) for move in moves]
+            for parameter, group in moves:
+                state = self._state_of(parameter, group)
+                count, like, beta_2 = state["step"], state["exp_avg_sq"], group["betas"][1]
+                floor = Floor(group["penalty"], squares, count, beta_2=beta_2, like=like)
+                self._floors[parameter] = floor
+            floors = [self._floors[parameter] for parameter, _ in moves]
             measures.append(partial(_measure_where_due, squares, floors))
         return measures
-
-    def _make_floor(
-        self, parameter: Tensor, group: dict[str, Any], squares: SumOfSquares
-    ) -> Floor:
-        state = self._state_of(parameter, group)
-        floor = self._floors[parameter] = Floor(
-            group["penalty"],
-            squares,
-            state["step"],
-            beta_2=group["betas"][1],
-            like=state["exp_avg_sq"],
-        )
-        return floor
 
     def _plan_moves(self, moves: list[Move]) -> Callable[[], None]:
         if not moves or _FUSED_ADAM is None or not all(_alike(m, moves[0]) for m in moves):
@@ -218,19 +210,10 @@ class ProximalAdam(PenalizedOptimizer):
         return state
 
     def _group_step(self, parameter: Tensor, group: dict[str, Any]) -> GroupStep:
-        """A gradient and a proximal step with one size for each group of weights.
-
-        The second moment is averaged over the group: the state holds that average alone.
-        """
-        return GroupStep(
-            parameter,
-            self.state[parameter],
-            lr=group["lr"],
-            betas=group["betas"],
-            eps=group["eps"],
-            penalty=group["penalty"],
-            floor=self._floors[parameter],
-        )
+        """A gradient and a proximal step with one size for each group of weights."""
+        settings = {name: group[name] for name in ("lr", "betas", "eps", "penalty")}
+        floor = self._floors[parameter]
+        return GroupStep(parameter, self.state[parameter], floor=floor, **settings)
 
     def set_penalty(self, group: dict[str, Any], penalty: Penalty | None) -> None:
         before = group["penalty"] if _steps_by_group(group) else None

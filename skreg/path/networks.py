@@ -90,8 +90,7 @@ class PathNetwork:
 
     def moments(self) -> list[Tensor]:
         """Views of what the optimizer knows of each weight, of shape (n_members, ...)."""
-        states = self.net.optimizer_.state.values()
-        return [t for each in states for t in each.values() if isinstance(t, Tensor) and t.ndim]
+        return self.net.optimizer_.moments()
 
     def state(self, member: int) -> dict[str, Tensor]:
         """Copies of what the module holds of a member, by name."""

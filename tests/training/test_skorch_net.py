@@ -75,41 +75,41 @@ ESTIMATORS = {
     "net classifier": (RegularizedNetClassifier, {"module": two_layers}, LABELS),
 }
 every_estimator = pytest.mark.parametrize(
-    ("estimator", "own", "y"), ESTIMATORS.values(), ids=ESTIMATORS
+    ("estimator", "network", "y"), ESTIMATORS.values(), ids=ESTIMATORS
 )
 
 
-def make(estimator, own, **settings):
+def make(estimator, network, **settings):
     common = {"learning_rate_init": 0.02, "batch_size": 40, "max_iter": 6, "random_state": 0}
-    return estimator(**{**own, **common, **settings})
+    return estimator(**{**network, **common, **settings})
 
 
 # ------------------------------------------------------------ their callbacks
 
 
 @every_estimator
-def test_early_stopping(estimator, own, y):
+def test_early_stopping(estimator, network, y):
     stopper = EarlyStopping(
         monitor="train_loss", patience=2, threshold=1e3, threshold_mode="abs"
     )
-    model = make(estimator, own, callbacks=[stopper], max_iter=50).fit(X, y)
+    model = make(estimator, network, callbacks=[stopper], max_iter=50).fit(X, y)
     assert model.n_iter_ == 3  # the first is the best, and two more are no thousand better
 
 
 @every_estimator
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_lr_scheduler(estimator, own, y, solver):
+def test_lr_scheduler(estimator, network, y, solver):
     scheduler = LRScheduler(policy="StepLR", step_size=2, gamma=0.1)
-    model = make(estimator, own, solver=solver, callbacks=[scheduler]).fit(X, y)
+    model = make(estimator, network, solver=solver, callbacks=[scheduler]).fit(X, y)
     rates = [float(group["lr"]) for group in model.net_.optimizer_.param_groups]
     assert_allclose(rates, 0.02 * 0.1**3)
-    assert model.loss_curve_ != make(estimator, own, solver=solver).fit(X, y).loss_curve_
+    assert model.loss_curve_ != make(estimator, network, solver=solver).fit(X, y).loss_curve_
 
 
 @every_estimator
-def test_checkpoint(estimator, own, y, tmp_path):
+def test_checkpoint(estimator, network, y, tmp_path):
     checkpoint = Checkpoint(monitor="train_loss_best", dirname=str(tmp_path))
-    model = make(estimator, own, callbacks=[checkpoint]).fit(X, y)
+    model = make(estimator, network, callbacks=[checkpoint]).fit(X, y)
     best = [row["train_loss_best"] for row in model.net_.history]
     assert best == [
         loss == min(model.loss_curve_[: i + 1]) for i, loss in enumerate(model.loss_curve_)
@@ -118,16 +118,16 @@ def test_checkpoint(estimator, own, y, tmp_path):
     assert best[-1]
     for name, value in model.net_.module_.state_dict().items():
         assert torch.equal(saved[name], value)
-    changed = make(estimator, own, max_iter=1).fit(X, y)
+    changed = make(estimator, network, max_iter=1).fit(X, y)
     changed.net_.load_params(f_params=str(tmp_path / "params.pt"))
     assert_allclose(changed.predict(X), model.predict(X))
 
 
 @every_estimator
-def test_checkpoint_of_the_best_validation_score(estimator, own, y, tmp_path):
+def test_checkpoint_of_the_best_validation_score(estimator, network, y, tmp_path):
     checkpoint = Checkpoint(monitor="valid_score_best", dirname=str(tmp_path))
     model = make(
-        estimator, own, callbacks=[checkpoint], early_stopping=True, validation_fraction=0.3
+        estimator, network, callbacks=[checkpoint], early_stopping=True, validation_fraction=0.3
     ).fit(X, y)
     saved = torch.load(tmp_path / "params.pt", weights_only=True)
     # Early stopping ends with the best weights: those of the checkpoint.
@@ -141,39 +141,39 @@ def accuracy(net, dataset, y):
 
 @every_estimator
 @pytest.mark.parametrize("solver", ["adam", "fista"])
-def test_epoch_scoring(estimator, own, y, solver):
+def test_epoch_scoring(estimator, network, y, solver):
     own_score = "accuracy" if y is LABELS else "r2"
     scoring = [
         EpochScoring(own_score, on_train=True, lower_is_better=False, name="train_score"),
         EpochScoring(own_score, name="held_out"),
         EpochScoring(accuracy, on_train=True, name="by_function"),
     ]
-    model = make(estimator, own, solver=solver, callbacks=scoring).fit(X, y)
+    model = make(estimator, network, solver=solver, callbacks=scoring).fit(X, y)
     last = model.net_.history[-1]
     assert_allclose(last["train_score"], model.score(X, y), rtol=1e-5)
     assert last["by_function"] == np.isclose(model.predict(X), y, atol=0.5).mean()
     assert "held_out" not in last
     if solver == "adam":
-        model = make(estimator, own, callbacks=scoring, early_stopping=True).fit(X, y)
+        model = make(estimator, network, callbacks=scoring, early_stopping=True).fit(X, y)
         scores = [row["held_out"] for row in model.net_.history]
         assert_allclose(scores, model.validation_scores_, rtol=1e-5)
 
 
 @every_estimator
 @pytest.mark.parametrize("solver", ["adam", "fista"])
-def test_progress_bar(estimator, own, y, solver):
+def test_progress_bar(estimator, network, y, solver):
     bar = ProgressBar(detect_notebook=False)
-    model = make(estimator, own, solver=solver, callbacks=[bar], max_iter=2).fit(X, y)
+    model = make(estimator, network, solver=solver, callbacks=[bar], max_iter=2).fit(X, y)
     assert model.n_iter_ == 2
     (_, shown), *_ = model.net_.callbacks_
     assert shown.pbar_.n == (3 if solver == "adam" else 0)  # of a whole-batch step no batches
 
 
 @every_estimator
-def test_callbacks_that_watch_change_nothing(estimator, own, y):
+def test_callbacks_that_watch_change_nothing(estimator, network, y):
     watchers = [EpochScoring(accuracy, on_train=True), ProgressBar(detect_notebook=False)]
-    seen = make(estimator, own, callbacks=watchers).fit(X, y)
-    alone = make(estimator, own).fit(X, y)
+    seen = make(estimator, network, callbacks=watchers).fit(X, y)
+    alone = make(estimator, network).fit(X, y)
     assert_allclose(seen.loss_curve_, alone.loss_curve_, rtol=1e-5)
 
 
@@ -221,12 +221,12 @@ def note(text):
 
 
 NO_FISTA = "solver='fista'"
-SCORING = skorch.callbacks.EpochScoring(None, on_train=True, name="own")
+SCORING = skorch.callbacks.EpochScoring(None, on_train=True, name="mine")
 # By name of the callback: one of it, what shows that it worked, what "fista" says to it.
 WORKING = {
     "BatchScoring": (
-        lambda: [BatchScoring(None, on_train=True, name="own", lower_is_better=False)],
-        lambda model, _: len(last(model)["batches"]) == 3 and -9 < last(model)["own"] <= 1,
+        lambda: [BatchScoring(None, on_train=True, name="mine", lower_is_better=False)],
+        lambda model, _: len(last(model)["batches"]) == 3 and -9 < last(model)["mine"] <= 1,
         NO_FISTA,
     ),
     "Checkpoint": (
@@ -241,7 +241,7 @@ WORKING = {
     ),
     "EpochScoring": (
         lambda: [SCORING],
-        lambda model, y: last(model)["own"] == pytest.approx(model.score(X, y), rel=1e-5),
+        lambda model, y: last(model)["mine"] == pytest.approx(model.score(X, y), rel=1e-5),
         None,
     ),
     "EpochTimer": (lambda: [EpochTimer()], lambda model, _: last(model)["dur"] > 0, None),
@@ -351,8 +351,8 @@ def moved(model, by=0.0):
     )
     return {
         name.split(".")[-1]
-        for (name, own), before in pairs
-        if (own - before).abs().max() > max(by, 1e-6)
+        for (name, value), before in pairs
+        if (value - before).abs().max() > max(by, 1e-6)
     }
 
 
@@ -378,12 +378,12 @@ def test_all_of_them_are_tested_here():
 @pytest.mark.parametrize("name", WORKING)
 @pytest.mark.usefixtures("neptune")
 def test_each_works_or_is_refused_before_the_first_epoch(
-    estimator, own, y, name, solver, tmp_path, monkeypatch
+    estimator, network, y, name, solver, tmp_path, monkeypatch
 ):
     NOTED.clear()
     callbacks, works, in_fista = WORKING[name]
     monkeypatch.chdir(tmp_path)
-    model = make(estimator, own, solver=solver, callbacks=callbacks(), alpha=0.0)
+    model = make(estimator, network, solver=solver, callbacks=callbacks(), alpha=0.0)
     refusal = works if isinstance(works, str) else in_fista if solver == "fista" else None
     if refusal is None:
         assert works(model.fit(X, y), y)
@@ -403,19 +403,19 @@ WATCHING = {
 
 @every_estimator
 @pytest.mark.parametrize("name", WATCHING)
-def test_what_nobody_records_cannot_be_watched(estimator, own, y, name, monkeypatch):
-    model = make(estimator, own, callbacks=WATCHING[name]())
+def test_what_nobody_records_cannot_be_watched(estimator, network, y, name, monkeypatch):
+    model = make(estimator, network, callbacks=WATCHING[name]())
     monkeypatch.setattr(RegularizedNet, "run_epoch", None)
     with pytest.raises(ValueError, match=rf"{name} watches 'valid_loss.*train_loss.*valid_sc"):
         model.fit(X, y)
 
 
 @every_estimator
-def test_what_another_callback_records_can_be_watched(estimator, own, y):
+def test_what_another_callback_records_can_be_watched(estimator, network, y):
     scoring = EpochScoring("r2", lower_is_better=False, name="valid_loss")
     for by in ([scoring], [BatchScoring(accuracy, name="x"), PassthroughScoring("valid_loss")]):
         callbacks = [*by, EarlyStopping(patience=1, threshold=0.99)]
-        model = make(estimator, own, callbacks=callbacks, early_stopping=True).fit(X, y)
+        model = make(estimator, network, callbacks=callbacks, early_stopping=True).fit(X, y)
         assert "valid_loss" in last(model)
         assert model.n_iter_ < 6
 
@@ -424,11 +424,11 @@ def test_what_another_callback_records_can_be_watched(estimator, own, y):
             net.history.record("mine", 1.0)
 
     callbacks = [Records(), EarlyStopping("mine", patience=2)]
-    assert make(estimator, own, callbacks=callbacks).fit(X, y).n_iter_ == 3
+    assert make(estimator, network, callbacks=callbacks).fit(X, y).n_iter_ == 3
 
 
 @every_estimator
-def test_batch_scores_are_those_of_the_estimator(estimator, own, y):
+def test_batch_scores_are_those_of_the_estimator(estimator, network, y):
     y = np.array(["no", "yes"])[y] if y is LABELS else y
     own_score = "accuracy" if y.dtype.kind == "U" else "neg_mean_squared_error"
     scorings = [
@@ -437,7 +437,7 @@ def test_batch_scores_are_those_of_the_estimator(estimator, own, y):
     ]
     model = make(
         estimator,
-        own,
+        network,
         callbacks=scorings,
         early_stopping=True,
         validation_fraction=0.4,
@@ -464,21 +464,25 @@ def test_a_score_in_between_leaves_dropout_on(at):
 
 
 @every_estimator
-def test_patterns_that_fit_nothing_name_those_that_do(estimator, own, y):
+def test_patterns_that_fit_nothing_name_those_that_do(estimator, network, y):
     mapper = Freezer(["*weight", "first.*"])
-    names = r"'weight', 'bias'" if "module" not in own else r"'0.weight', '0.bias', '2.weight'"
+    names = (
+        r"'weight', 'bias'" if "module" not in network else r"'0.weight', '0.bias', '2.weight'"
+    )
     with pytest.raises(ValueError, match=rf"Freezer: the pattern 'first.\*' .* {names}"):
-        make(estimator, own, callbacks=[mapper]).fit(X, y)
+        make(estimator, network, callbacks=[mapper]).fit(X, y)
 
 
 @every_estimator
-def test_all_may_be_frozen_and_one_layer(estimator, own, y):
-    frozen = make(estimator, own, callbacks=[Freezer("*")], penalty="l1", alpha=0.1).fit(X, y)
+def test_all_may_be_frozen_and_one_layer(estimator, network, y):
+    frozen = make(estimator, network, callbacks=[Freezer("*")], penalty="l1", alpha=0.1).fit(
+        X, y
+    )
     assert moved(frozen) == set()
-    if "module" in own:
-        model = make(estimator, own, callbacks=[Freezer("0.*")], penalty="l1").fit(X, y)
+    if "module" in network:
+        model = make(estimator, network, callbacks=[Freezer("0.*")], penalty="l1").fit(X, y)
         untouched = {"penalty": None, "max_iter": 1, "learning_rate_init": 1e-12}
-        start = make(estimator, own, **untouched).fit(X, y)
+        start = make(estimator, network, **untouched).fit(X, y)
         assert_allclose(model.module_[0].weight.detach(), start.module_[0].weight.detach())
         assert moved(model) == {"weight", "bias"}
         assert model.penalized_parameters_ == ["0.weight", "2.weight"]
@@ -486,10 +490,10 @@ def test_all_may_be_frozen_and_one_layer(estimator, own, y):
 
 @every_estimator
 @pytest.mark.parametrize("schedule", ["invscaling", "adaptive"])
-def test_two_schedules_of_the_rate_are_an_error(estimator, own, y, schedule):
+def test_two_schedules_of_the_rate_are_an_error(estimator, network, y, schedule):
     model = make(
         estimator,
-        own,
+        network,
         learning_rate=schedule,
         callbacks=[LRScheduler("StepLR", step_size=1)],
     )
@@ -499,22 +503,22 @@ def test_two_schedules_of_the_rate_are_an_error(estimator, own, y, schedule):
 
 @every_estimator
 @pytest.mark.parametrize("solver", ["adam", "sgd", "fista"])
-def test_a_fit_goes_on_from_the_end_of_another(estimator, own, y, solver, tmp_path):
+def test_a_fit_goes_on_from_the_end_of_another(estimator, network, y, solver, tmp_path):
     def half():
         end = TrainEndCheckpoint(dirname=str(tmp_path))
-        return make(estimator, own, callbacks=[end, LoadInitState(end)], **whole_batch)
+        return make(estimator, network, callbacks=[end, LoadInitState(end)], **whole_batch)
 
     whole_batch = {"solver": solver, "batch_size": 120, "max_iter": 4}
     half().fit(X, y)
     second = half().fit(X, y)
-    whole = make(estimator, own, **{**whole_batch, "max_iter": 8}).fit(X, y)
+    whole = make(estimator, network, **{**whole_batch, "max_iter": 8}).fit(X, y)
     assert_allclose(second.predict(X), whole.predict(X))
     assert_allclose(second.net_.history[:, "train_loss"], whole.loss_curve_, rtol=1e-5)
 
 
 @every_estimator
 @pytest.mark.parametrize("as_tensors", [False, True])
-def test_the_best_epoch_is_loaded_at_the_end(estimator, own, y, as_tensors, tmp_path):
+def test_the_best_epoch_is_loaded_at_the_end(estimator, network, y, as_tensors, tmp_path):
     files = {"f_optimizer": None} if as_tensors else {}
     checkpoint = Checkpoint(
         lambda net: len(net.history) == 2,
@@ -523,8 +527,8 @@ def test_the_best_epoch_is_loaded_at_the_end(estimator, own, y, as_tensors, tmp_
         use_safetensors=as_tensors,
         **files,
     )
-    model = make(estimator, own, callbacks=[checkpoint]).fit(X, y)
-    second = make(estimator, own, max_iter=2).fit(X, y)
+    model = make(estimator, network, callbacks=[checkpoint]).fit(X, y)
+    second = make(estimator, network, max_iter=2).fit(X, y)
     assert_allclose(model.predict(X), second.predict(X), rtol=1e-5)
     assert len(model.loss_curve_) == 6
 
@@ -561,12 +565,12 @@ OWN_CHANGES = {
 def test_the_state_of_another_fit_is_not_gone_on_from(
     kind, changes, message, tmp_path, monkeypatch
 ):
-    estimator, own, y = ESTIMATORS[kind]
+    estimator, network, y = ESTIMATORS[kind]
 
     def fit(**settings):
         checkpoint = Checkpoint("train_loss_best", dirname=str(tmp_path))
         callbacks = [checkpoint, LoadInitState(checkpoint)]
-        return make(estimator, {**own, **settings}, callbacks=callbacks).fit(X, y)
+        return make(estimator, {**network, **settings}, callbacks=callbacks).fit(X, y)
 
     first = fit()
     content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -596,8 +600,8 @@ def test_a_net_that_loads_nothing_is_as_it_was(tmp_path):
 
 @every_estimator
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_loop", "score"])
-def test_the_nets_own_training_names_the_estimators(estimator, own, y, method):
-    model = make(estimator, own, max_iter=1).fit(X, y)
+def test_the_nets_own_training_names_the_estimators(estimator, network, y, method):
+    model = make(estimator, network, max_iter=1).fit(X, y)
     before = model.predict(X)
     with pytest.raises(AttributeError, match=f"without a {method} of its own.*Call fit"):
         getattr(model.net_, method)(X, y)
@@ -677,8 +681,8 @@ def test_a_skorch_net_takes_the_steps_of_our_estimator():
         callbacks=None,
     ).fit(X, Y)
     net.fit(X, Y[:, None])
-    for theirs, own in zip(net.module_.parameters(), ours.module_.parameters(), strict=True):
-        assert_allclose(own.detach(), theirs.detach(), atol=2e-6)
+    for theirs, other in zip(net.module_.parameters(), ours.module_.parameters(), strict=True):
+        assert_allclose(other.detach(), theirs.detach(), atol=2e-6)
     assert_allclose(
         net.history[:, "train_loss"], 2 * np.array(ours.data_loss_curve_), rtol=1e-5
     )
