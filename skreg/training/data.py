@@ -256,12 +256,11 @@ class TensorData:
         *,
         for_each: bool = False,
     ) -> Iterator[Batch]:
-        """Yield (X, y, sample_weight) of at most `batch_size` rows.
+        """Yield (X, y, sample_weight) of at most `batch_size` rows, in these orders.
 
-        `orders` has one order of the rows per stream; None is as they are. X has the shape
-        (n_samples, n_features) where there is one stream, and else (n_tables, n_samples,
-        n_features), with as many tables as there are `readers`, or one for each member if
-        `for_each`. y and the weights are shared by all members, or there is one for each.
+        X has the shape (n_samples, n_features) where there is one stream, and else (n_tables,
+        n_samples, n_features), with as many tables as there are `readers`, or one for each
+        member if `for_each`. y and the weights are shared by all members, or one for each.
         """
         for block in self.blocks(batch_size, orders, for_each=for_each):
             yield from cut(block, batch_size)
@@ -269,7 +268,7 @@ class TensorData:
     def blocks(
         self,
         batch_size: int,
-        orders: Sequence[np.ndarray] | None = None,
+        orders: Sequence[np.ndarray | None] | None = None,
         *,
         for_each: bool = False,
         numbers_per_row: int = 0,
@@ -286,11 +285,12 @@ class TensorData:
         if 1 < len(self.streams) < len(self.stream_of):
             members = torch.tensor(self.stream_of, device=self.device)
             for_each = for_each or self.stream_of != sorted(self.stream_of)
+        orders = orders or [None] * len(self.streams)
         for first in range(0, len(self), at_once):
             end = min(first + at_once, len(self))
             parts = [
-                stream.pick(None if orders is None else orders[number], first, end)
-                for number, stream in enumerate(self.streams)
+                stream.pick(order, first, end)
+                for stream, order in zip(self.streams, orders, strict=True)
             ]
             X, y, sample_weight = self._side_by_side(parts)
             if members is not None:
