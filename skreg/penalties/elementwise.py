@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import Tensor
@@ -53,6 +54,7 @@ class ElementwisePenalty(Penalty):
         return self._adapted(self._along_members("alpha", weight))
 
 
+@dataclass(eq=False, repr=False)
 class L1(ElementwisePenalty):
     """L1 penalty (lasso): ``Ω(w) = Σ|w|``.
 
@@ -89,14 +91,14 @@ class L1(ElementwisePenalty):
     tensor([[-0.5000,  0.0000,  0.5000]])
     """
 
-    def __init__(self, alpha: Strength = None, adaptive: bool = False) -> None:
-        self.alpha = alpha
-        self.adaptive = adaptive
+    alpha: Strength = None
+    adaptive: bool = False
 
     def _curve(self, weight: Tensor) -> Curve:
         return ElasticNetCurve(l1=self._strengths(weight))
 
 
+@dataclass(eq=False, repr=False)
 class L2(ElementwisePenalty):
     """L2 penalty (ridge, weight decay): ``Ω(w) = ½ Σ w²``.
 
@@ -123,13 +125,13 @@ class L2(ElementwisePenalty):
     tensor([[-1.5000,  0.0000,  1.0000]])
     """
 
-    def __init__(self, alpha: Strength = None) -> None:
-        self.alpha = alpha
+    alpha: Strength = None
 
     def _curve(self, weight: Tensor) -> Curve:
         return ElasticNetCurve(l2=self._strengths(weight))
 
 
+@dataclass(eq=False, repr=False)
 class ElasticNet(ElementwisePenalty):
     """Elastic net: ``Ω(w) = l1_ratio·Σ|w| + (1 − l1_ratio)/2·Σ w²``.
 
@@ -158,12 +160,9 @@ class ElasticNet(ElementwisePenalty):
     tensor([[-1.6667,  0.0000,  1.0000]])
     """
 
-    def __init__(
-        self, alpha: Strength = None, l1_ratio: Strength = None, adaptive: bool = False
-    ) -> None:
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.adaptive = adaptive
+    alpha: Strength = None
+    l1_ratio: Strength = None
+    adaptive: bool = False
 
     def _curve(self, weight: Tensor) -> Curve:
         alpha = self._along_members("alpha", weight)
@@ -171,6 +170,7 @@ class ElasticNet(ElementwisePenalty):
         return ElasticNetCurve(self._adapted(alpha * l1_ratio), alpha * (1.0 - l1_ratio))
 
 
+@dataclass(eq=False, repr=False)
 class MCP(ElementwisePenalty):
     r"""Minimax concave penalty: L1 near zero, flat for large weights.
 
@@ -207,22 +207,20 @@ class MCP(ElementwisePenalty):
     tensor([[ 0.0000, -0.8333,  0.3333]])
     """
 
+    alpha: Strength = None
+    gamma: Strength = 3.0
+    l2_ratio: Strength = None
+
     _per_member = ("alpha", "gamma", "l2_ratio")
     _ranges = {**Penalty._ranges, "gamma": above(1), "l2_ratio": at_least(0)}
     _bend = "gamma"
-
-    def __init__(
-        self, alpha: Strength = None, gamma: Strength = 3.0, l2_ratio: Strength = None
-    ) -> None:
-        self.alpha = alpha
-        self.gamma = gamma
-        self.l2_ratio = l2_ratio
 
     def _curve(self, weight: Tensor) -> Curve:
         gamma = self._tensor("gamma", weight)
         return MCPCurve(self._strengths(weight), gamma, l2_strength(self, weight))
 
 
+@dataclass(eq=False, repr=False)
 class SCAD(ElementwisePenalty):
     r"""Smoothly clipped absolute deviation: L1 near zero, flat for large weights.
 
@@ -254,16 +252,13 @@ class SCAD(ElementwisePenalty):
     tensor([[-4.0000,  0.0000,  0.5000,  2.5882]])
     """
 
+    alpha: Strength = None
+    a: Strength = 3.7
+    l2_ratio: Strength = None
+
     _per_member = ("alpha", "a", "l2_ratio")
     _ranges = {**Penalty._ranges, "a": above(2), "l2_ratio": at_least(0)}
     _bend = "a"
-
-    def __init__(
-        self, alpha: Strength = None, a: Strength = 3.7, l2_ratio: Strength = None
-    ) -> None:
-        self.alpha = alpha
-        self.a = a
-        self.l2_ratio = l2_ratio
 
     def _curve(self, weight: Tensor) -> Curve:
         a = self._tensor("a", weight)

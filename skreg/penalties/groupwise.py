@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -58,6 +59,8 @@ class GroupPenalty(Penalty):
 
     #: Of the flat tensor that the penalty is bound to; None for a tensor that is one layer.
     _grouping: Grouping | None = None
+    #: What adaptive strengths of an L1 part are multiplied by, where there is one.
+    _l1_factors: Tensor | None = None
 
     @abstractmethod
     def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
@@ -125,6 +128,7 @@ class GroupPenalty(Penalty):
         return prox_
 
 
+@dataclass(eq=False, repr=False)
 class GroupLasso(GroupPenalty):
     r"""Group lasso: :math:`Ω(w) = Σ_g \sqrt{|g|}\,‖w_g‖` over the groups g of size \|g\|.
 
@@ -177,21 +181,16 @@ class GroupLasso(GroupPenalty):
              [0.0000, 0.0000]]])
     """
 
-    def __init__(
-        self,
-        alpha: Strength = None,
-        groups: Sequence | None = None,
-        adaptive: bool = False,
-    ) -> None:
-        self.alpha = alpha
-        self.groups = groups
-        self.adaptive = adaptive
+    alpha: Strength = None
+    groups: Sequence | None = None
+    adaptive: bool = False
 
     def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
         return ElasticNetCurve(l1=self._strengths(norms, weight))
 
 
-class SparseGroupLasso(GroupLasso):
+@dataclass(eq=False, repr=False)
+class SparseGroupLasso(GroupPenalty):
     r"""Sparse group lasso: L1 on the weights and the group lasso in one.
 
     .. math::
@@ -226,26 +225,19 @@ class SparseGroupLasso(GroupLasso):
              [0.0000, 0.0000]]])
     """
 
-    #: What the strengths of the L1 part are multiplied by, if the penalty is adaptive.
-    _l1_factors: Tensor | None = None
-
-    def __init__(
-        self,
-        alpha: Strength = None,
-        l1_ratio: Strength = None,
-        groups: Sequence | None = None,
-        adaptive: bool = False,
-    ) -> None:
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.groups = groups
-        self.adaptive = adaptive
+    alpha: Strength = None
+    l1_ratio: Strength = None
+    groups: Sequence | None = None
+    adaptive: bool = False
 
     def bind(self, layout: Layout) -> Self:
         bound = super().bind(layout)
         if self.adaptive and layout.initial is not None:
             bound._l1_factors = adaptive_factors(layout.initial.abs())
         return bound
+
+    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
+        return ElasticNetCurve(l1=self._strengths(norms, weight))
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         share = 1.0 - self._along_members("l1_ratio", norms)
@@ -289,6 +281,7 @@ class SparseGroupLasso(GroupLasso):
         return prox_
 
 
+@dataclass(eq=False, repr=False)
 class GroupMCP(GroupPenalty):
     r"""Group MCP: the minimax concave penalty on the norm of each group.
 
@@ -324,27 +317,21 @@ class GroupMCP(GroupPenalty):
              [0., 0.]]])
     """
 
+    alpha: Strength = None
+    gamma: Strength = 3.0
+    l2_ratio: Strength = None
+    groups: Sequence | None = None
+
     _per_member = ("alpha", "gamma", "l2_ratio")
     _ranges = {**Penalty._ranges, "gamma": above(1), "l2_ratio": at_least(0)}
     _bend = "gamma"
-
-    def __init__(
-        self,
-        alpha: Strength = None,
-        gamma: Strength = 3.0,
-        l2_ratio: Strength = None,
-        groups: Sequence | None = None,
-    ) -> None:
-        self.alpha = alpha
-        self.gamma = gamma
-        self.l2_ratio = l2_ratio
-        self.groups = groups
 
     def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
         gamma = self._tensor("gamma", norms)
         return MCPCurve(self._strengths(norms, weight), gamma, l2_strength(self, norms))
 
 
+@dataclass(eq=False, repr=False)
 class GroupSCAD(GroupPenalty):
     r"""Group SCAD: the smoothly clipped absolute deviation on the norm of each group.
 
@@ -379,21 +366,14 @@ class GroupSCAD(GroupPenalty):
              [0., 0.]]])
     """
 
+    alpha: Strength = None
+    a: Strength = 3.7
+    l2_ratio: Strength = None
+    groups: Sequence | None = None
+
     _per_member = ("alpha", "a", "l2_ratio")
     _ranges = {**Penalty._ranges, "a": above(2), "l2_ratio": at_least(0)}
     _bend = "a"
-
-    def __init__(
-        self,
-        alpha: Strength = None,
-        a: Strength = 3.7,
-        l2_ratio: Strength = None,
-        groups: Sequence | None = None,
-    ) -> None:
-        self.alpha = alpha
-        self.a = a
-        self.l2_ratio = l2_ratio
-        self.groups = groups
 
     def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
         a = self._tensor("a", norms)

@@ -14,6 +14,7 @@ from skreg import RegularizedMLPClassifier, RegularizedMLPRegressor, StackedGrid
 from skreg.estimators.many import Task, fit_all
 from skreg.penalties import L1, ElasticNet, GroupLasso, SparseGroupLasso
 from skreg.penalties.base import Layout
+from skreg.penalties.groupwise import GroupPenalty
 from skreg.training.net import RegularizedNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -68,7 +69,7 @@ def test_what_the_initial_fit_found_large_is_shrunk_less(penalty):
     strengths = adaptive.net_.optimizer_.param_groups[0]["penalty"]._factors
     sizes = (
         torch.from_numpy(np.concatenate([np.linalg.norm(w, axis=1) for w in initial.coefs_]))
-        if isinstance(penalty, GroupLasso)
+        if isinstance(penalty, GroupPenalty)
         else initial.net_.module_.weight.detach()[0].abs()
     )
     torch.testing.assert_close(strengths[0] * sizes, torch.ones_like(sizes))

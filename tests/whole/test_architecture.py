@@ -84,7 +84,6 @@ def test_no_file_runs_in_a_circle():
     assert not files_in_circles()
 
 
-@pytest.mark.xfail(reason="the rooms are being furnished")
 @pytest.mark.parametrize("face", [face for face in FACES if face != "__init__"])
 def test_no_folder_has_more_files_than_one_can_oversee(face):
     assert len(list(FILES[face].parent.glob("*.py"))) <= 15
@@ -108,14 +107,12 @@ def test_faces_alone_list_public_names(name):
         assert all(isinstance(node, kinds) for node in tree.body)
 
 
-@pytest.mark.xfail(reason="the rooms are being furnished")
 @pytest.mark.parametrize("name", [name for name in INSIDE if name != "_version"])
 def test_every_file_has_its_test(name):
     *room, file = name.split(".")
     assert TESTS.joinpath(*room, f"test_{file}.py").exists()
 
 
-@pytest.mark.xfail(reason="the rooms are being furnished")
 def test_every_test_has_its_file():
     for path in TESTS.rglob("test_*.py"):
         *room, test = path.relative_to(TESTS).with_suffix("").parts
@@ -123,7 +120,6 @@ def test_every_test_has_its_file():
             assert ".".join([*room, test.removeprefix("test_")]) in INSIDE, path
 
 
-@pytest.mark.xfail(reason="the rooms are being furnished")
 def test_one_file_imports_skorch():
     importing = [n for n in FILES if any(i.startswith("skorch") for i in imports_of(n))]
     assert importing == ["training.skorch_net"]
