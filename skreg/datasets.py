@@ -6,8 +6,8 @@ may be correlated with them:
 
 >>> from skreg.datasets import make_sparse_regression
 >>> X, y, support = make_sparse_regression(n_samples=200, n_features=50, random_state=0)
->>> X.shape, y.shape, support.sum()
-((200, 50), (200,), np.int64(10))
+>>> X.shape, y.shape, int(support.sum())
+((200, 50), (200,), 10)
 
 The target is not linear: a linear model finds some of the features, and has no way to fit
 the others.

@@ -9,8 +9,8 @@
 ...     StandardScaler(),
 ...     RegularizedMLPRegressor((), penalty="l1", alpha=2.0, solver="fista"),
 ... ).fit(X, y)
->>> model[-1].selected_features_.sum()           # of ten: a lasso, exact zeros and all
-np.int64(7)
+>>> int(model[-1].selected_features_.sum())           # of ten: a lasso, exact zeros and all
+7
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ is left. The features that are left longest matter most:
 >>> X, y = load_diabetes(return_X_y=True)
 >>> lasso = RegularizedMLPRegressor((), penalty="l1", solver="fista")
 >>> path = regularization_path(lasso, scale(X), scale(y))
->>> path.n_features[0], path.n_features[-1]
-(np.int64(10), np.int64(0))
+>>> path.n_features[[0, -1]].tolist()
+[10, 0]
 >>> sorted(path.entry_alpha.argsort()[-3:].tolist())   # the last three: bmi, bp and s5
 [2, 3, 8]
 

@@ -7,8 +7,8 @@
 >>> lasso = RegularizedMLPRegressorCV(
 ...     (), penalty="l1", solver="fista", alphas=20, selection="1se"
 ... )
->>> lasso.fit(scale(X), scale(y)).selected_features_.sum()
-np.int64(5)
+>>> int(lasso.fit(scale(X), scale(y)).selected_features_.sum())
+5
 
 How they do it stands in :mod:`skreg.path.cv` and :mod:`skreg.path.folds`.
 """

@@ -59,8 +59,8 @@ class WeightDistributionDisplay:
     ...     random_state=0,
     ... ).fit(X, X[:, 0])
     >>> display = WeightDistributionDisplay.from_estimator(network)
-    >>> display.n_zeros_.sum() / 48 == network.sparsity_
-    np.True_
+    >>> bool(display.n_zeros_.sum() / 48 == network.sparsity_)
+    True
     """
 
     weights: list[list[np.ndarray]]

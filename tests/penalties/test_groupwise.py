@@ -89,7 +89,9 @@ def test_a_group_keeps_its_direction_or_is_zero(make, weight, step):
         return
     norms = Grouping(LAYERS).norms
     gone = by_weight(norms(result) == 0)
-    assert ((result == 0) == (gone | (weight == 0))).all()
+    # The smallest numbers of all may be rounded to 0.
+    tiny = (weight != 0) & (weight.abs() < 1e-300)
+    assert ((result == 0) == (gone | (weight == 0)))[~tiny].all()
 
 
 @every_kind
