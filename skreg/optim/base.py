@@ -34,17 +34,7 @@ _CONFIGURATION = ("penalty", "stacked")
 
 
 def along_members(values: float | Tensor, parameter: Tensor) -> Any:
-    """Return a setting shaped to act along the members of `parameter`, if there is one each.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.optim.base import along_members
-    >>> along_members(torch.tensor([0.1, 0.2]), torch.zeros(2, 5)).shape
-    torch.Size([2, 1])
-    >>> along_members(0.1, torch.zeros(2, 5))
-    0.1
-    """
+    """Return a setting shaped to act along the members of `parameter`, if there is one each."""
     if isinstance(values, Tensor) and values.ndim:
         return values.reshape(-1, *[1] * (parameter.ndim - 1))
     return values

@@ -19,6 +19,7 @@ from torch import Tensor
 from skreg.optim.base import along_members
 from skreg.optim.full_batch import Evaluate, FullBatchOptimizer
 from skreg.optim.optimality import optimality_residual, prox_step
+from skreg.penalties.base import total
 
 _SHRINK, _GROW = 0.5, 1.1
 # 2⁻⁶⁰ ≈ 1e-18: a step so small and still no descent means the loss is not finite or not
@@ -35,21 +36,10 @@ class FISTA(FullBatchOptimizer):
     a step that would raise the objective is taken back and repeated without momentum, so
     that the objective falls on non-convex networks too.
 
-    Parameters
-    ----------
-    params : iterable of dict
-        Parameter groups; parameters of shape (n_members, ...), each group with its `penalty`.
-    step_size : float, default=1.0
-        Where the line search begins.
+    See Beck & Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse
+    problems", 2009, and for the restart O'Donoghue & Candès, "Adaptive restart for accelerated
+    gradient schemes", 2015.
 
-    References
-    ----------
-    Beck & Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse
-    problems", 2009. O'Donoghue & Candès, "Adaptive restart for accelerated gradient
-    schemes", 2015 (the gradient restart).
-
-    Examples
-    --------
     >>> import torch
     >>> from skreg.optim.fista import FISTA
     >>> from skreg.penalties import L1
@@ -68,11 +58,10 @@ class FISTA(FullBatchOptimizer):
     name = "fista"
     _STATE = ("_gap", "_step_size", "_inertia", "_previous", "_loss", "n_evaluations")
 
-    def __init__(self, params: Iterable[Any], *, step_size: float = 1.0) -> None:
+    def __init__(self, params: Iterable[Any]) -> None:
         super().__init__(params)
-        ones = torch.ones_like(self._gap)
-        self._step_size = step_size * ones
-        self._inertia = ones
+        # Where the line search begins, and without momentum.
+        self._step_size = self._inertia = torch.ones_like(self._gap)
         self._previous = [p.detach().clone() for p in self._parameters]
         self._loss: Tensor | None = None
 
@@ -95,7 +84,7 @@ class FISTA(FullBatchOptimizer):
         # An objective that rose (or is not finite) is taken back; one equal to rounding is not.
         objective = self._loss + self._penalty()
         rose = ~(objective <= objective_at_start + _rounding(objective_at_start))
-        uphill = self._dot(
+        uphill = _dot(
             [b - p for b, p in zip(base, self._parameters, strict=True)],
             [p - s for p, s in zip(self._parameters, start, strict=True)],
         )
@@ -122,8 +111,8 @@ class FISTA(FullBatchOptimizer):
                 p.copy_(prox_step(point, gradient, penalty, along_members(self._step_size, p)))
             self._loss, _ = evaluate(False)
             moved = [p - b for p, b in zip(self._parameters, base, strict=True)]
-            curvature = self._dot(moved, moved) / (2 * self._step_size)
-            model = loss_at_base + self._dot(gradients, moved) + curvature
+            curvature = _dot(moved, moved) / (2 * self._step_size)
+            model = loss_at_base + _dot(gradients, moved) + curvature
             noise = _rounding(loss_at_base)
             too_far = ~(self._loss <= model + noise)
             if not too_far.any():
@@ -135,10 +124,9 @@ class FISTA(FullBatchOptimizer):
         self._step_size = grown
         return gradients
 
-    @staticmethod
-    def _dot(left: list[Tensor], right: list[Tensor]) -> Tensor:
-        products = [(a * b).flatten(1).sum(1) for a, b in zip(left, right, strict=True)]
-        return torch.stack(products).sum(0)
+
+def _dot(left: list[Tensor], right: list[Tensor]) -> Tensor:
+    return total(a * b for a, b in zip(left, right, strict=True))
 
 
 def _rounding(loss: Tensor) -> Tensor:

@@ -33,7 +33,6 @@ from torch import Tensor
 
 from skreg.optim.base import along_members
 from skreg.penalties import Penalty
-from skreg.penalties.curves import tensor_like
 
 OF_GRADIENT, OF_ALPHA = 0.05, 0.01
 
@@ -41,43 +40,11 @@ OF_GRADIENT, OF_ALPHA = 0.05, 0.01
 _PERIOD, _FORGOTTEN = 8, 0.01
 
 
-def period_of(beta_2: float) -> int:
-    """Return in every how many steps the floor is added: in every one where much is forgotten.
-
-    Examples
-    --------
-    >>> from skreg.optim.floor import period_of
-    >>> period_of(0.999), period_of(0.9)
-    (8, 1)
-    """
-    return _PERIOD if beta_2**_PERIOD >= 1 - _FORGOTTEN else 1
-
-
-def floor_of(penalty: Penalty, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return share and base: to g² is added share · mean(g²) + base.
-
-    Both broadcast against `like`, whose leading axis is the member, and are 0 where alpha is:
-    there is nothing that a penalty could wipe, and Adam is Adam.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.optim.floor import floor_of
-    >>> from skreg.penalties import L1
-    >>> floor_of(L1(alpha=2.0), torch.zeros(1, 5))
-    (tensor(0.0025), tensor(0.0004))
-    """
-    alpha = tensor_like(penalty._along_members("alpha", like), like)
-    return OF_GRADIENT**2 * (alpha > 0).to(like.dtype), (OF_ALPHA * alpha).square()
-
-
 class SumOfSquares:
     """The sum of the squares of some tensors, or of each member of stacks, time after time.
 
     `value` is the sum when :meth:`measure` was last called, of `count` numbers (each).
 
-    Examples
-    --------
     >>> import torch
     >>> from skreg.optim.floor import SumOfSquares
     >>> gradients = [torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[2.0], [0.0]])]
@@ -116,11 +83,15 @@ class Floor:
         beta_2: float,
         like: Tensor,
     ) -> None:
-        self._period, self._count = period_of(beta_2), count
+        self._period = _PERIOD if beta_2**_PERIOD >= 1 - _FORGOTTEN else 1
+        self._count = count
         # With what is forgotten of it until the next time.
         weight = self._period / beta_2 ** (self._period - 1)
-        share, base = (weight * part for part in floor_of(penalty, like))
-        self._share, self._base = share / squares.count, base
+        # Both are 0 where alpha is: there is nothing that a penalty could wipe.
+        alpha = penalty._tensor("alpha", like)
+        share = OF_GRADIENT**2 * (alpha > 0).to(like.dtype)
+        self._share = weight * share / squares.count
+        self._base = weight * (OF_ALPHA * alpha).square()
         self._total = along_members(squares.value, like)
 
     def is_due(self) -> bool:

@@ -25,13 +25,7 @@ Evaluate = Callable[[bool], tuple[Tensor, list[Tensor]]]
 
 
 class FullBatchOptimizer(Optimizer):
-    """A solver for parameters of shape (n_members, ...), each group with its `penalty`.
-
-    Attributes
-    ----------
-    n_evaluations : ndarray of int of shape (n_members,)
-        Evaluations of each member's loss so far, which `max_fun` bounds.
-    """
+    """A solver for parameters of shape (n_members, ...), each group with its `penalty`."""
 
     name: ClassVar[str]
     full_batch = True
@@ -47,6 +41,7 @@ class FullBatchOptimizer(Optimizer):
         n_members = self._parameters[0].shape[0]
         #: The residual where the gradient was last taken.
         self._gap = self._parameters[0].new_ones(n_members)
+        #: Evaluations of each member's loss so far, which `max_fun` bounds.
         self.n_evaluations = np.zeros(n_members, dtype=int)
 
     @abstractmethod
@@ -101,12 +96,9 @@ class FullBatchOptimizer(Optimizer):
         """Go on where another solver for the same parameters stood."""
         device = self._parameters[0].device
         for name, value in state_dict.items():
-            setattr(self, name, _each(lambda v: v.to(device), value))
+            if isinstance(value, list):
+                setattr(self, name, [each.to(device) for each in value])
+            else:
+                setattr(self, name, None if value is None else value.to(device))
         n_evaluations = torch.as_tensor(state_dict["n_evaluations"])
         self.n_evaluations = n_evaluations.cpu().numpy().copy()
-
-
-def _each(change: Callable[[Any], Any], value: Any) -> Any:
-    if isinstance(value, list):
-        return [change(each) for each in value]
-    return None if value is None else change(value)

@@ -57,15 +57,6 @@ def optimality_residual(
 
 
 def prox_step(weight: Tensor, gradient: Tensor, penalty: Penalty | None, step: Any) -> Tensor:
-    """Return ``prox(weight − step·gradient)``, one step of proximal gradient descent.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.optim.optimality import prox_step
-    >>> from skreg.penalties import L1
-    >>> prox_step(torch.tensor([1.0, 0.1]), torch.tensor([2.0, 0.0]), L1(alpha=1.0), 0.2)
-    tensor([0.4000, 0.0000])
-    """
+    """Return ``prox(weight − step·gradient)``, one step of proximal gradient descent."""
     moved = weight - step * gradient
     return moved if penalty is None else penalty.prox(moved, step)

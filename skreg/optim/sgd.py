@@ -86,20 +86,16 @@ class ProximalSGD(PenalizedOptimizer):
         if not isinstance(momentum, Tensor) and momentum == 0:
             parameter.sub_(lr * gradient)
             return
-        state = self.state[parameter] or self._state_of(parameter, group)
+        state = self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+            state["mass"] = 0.0
         velocity = state["momentum_buffer"].mul_(momentum).add_(gradient)
         # What the buffer would hold had every gradient been 1.
         state["mass"] = momentum * state["mass"] + 1.0
         if group["nesterov"]:
             velocity = gradient + momentum * velocity
         parameter.sub_(lr * velocity)
-
-    def _state_of(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        state, momentum = self.state[parameter], group["momentum"]
-        if not state and (isinstance(momentum, Tensor) or momentum != 0):
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-            state["mass"] = 0.0
-        return state
 
     def _proximal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         lr = along_members(group["lr"], parameter)
