@@ -33,16 +33,7 @@ _lock = threading.RLock()
 
 @contextmanager
 def torch_draws_from(generator: torch.Generator) -> Iterator[None]:
-    """Let torch's global generator go on where `generator` stands; it is put back after.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.modules.adapter import torch_draws_from
-    >>> with torch_draws_from(torch.Generator().manual_seed(0)):
-    ...     torch.rand(1)
-    tensor([0.4963])
-    """
+    """Let torch's global generator go on where `generator` stands; it is put back after."""
     with _lock:
         ours = torch.default_generator
         if generator.device.type == "cuda":
@@ -72,16 +63,6 @@ def build_network(
     of features, the number of outputs and `parameters`. Where a row has several axes the
     number of features is its shape, a tuple. `seed` is of what the module draws from torch's
     global generator.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.modules.adapter import build_network
-    >>> build_network(
-    ...     torch.nn.Linear, {"in_features": 3, "out_features": 1}, sample_shape=(3,),
-    ...     n_outputs=1, seed=0, dtype=torch.float32,
-    ... )
-    Linear(in_features=3, out_features=1, bias=True)
     """
     sample_shape = tuple(sample_shape)
     sizes = {

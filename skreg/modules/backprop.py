@@ -90,15 +90,6 @@ class Forward:
     their memory as the network does on its products; on a single row the calls are what
     costs, and here there are few. `readers` says how many members, in their order, read each
     of the tables in a batch; None is one table for all.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.modules.backprop import Forward
-    >>> from skreg.modules import MLP
-    >>> module = MLP(3, (4,), 1, random_state=0)
-    >>> torch.allclose(Forward(module).outputs(torch.eye(3)), module(torch.eye(3)))
-    True
     """
 
     def __init__(

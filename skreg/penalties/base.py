@@ -83,15 +83,9 @@ class Penalty(BaseEstimator, ABC):
 
     @abstractmethod
     def value(self, weights: Iterable[Tensor]) -> Tensor:
-        """Return alpha·Ω summed over the weight tensors, one number per member.
+        """Return alpha·Ω summed over weight tensors of shape (n_members, ...).
 
-        Parameters
-        ----------
-        weights : iterable of Tensor of shape (n_members, ...)
-
-        Returns
-        -------
-        Tensor of shape (n_members,)
+        The result has shape (n_members,).
         """
 
     @abstractmethod

@@ -266,11 +266,12 @@ def groups_of_features(
     for number, group in enumerate(groups):
         for column in _columns(group, n_features, names):
             if column in of_feature:
+                shown = column if names is None else repr(names[column])
                 other = groups[of_feature[column]]
                 twice = "twice in" if of_feature[column] == number else f"in {other!r} and in"
                 raise ValueError(
-                    f"groups must not overlap, but feature {_shown(column, names)} is {twice} "
-                    f"{group!r}. Leave it in one group."
+                    f"groups must not overlap, but feature {shown} is {twice} {group!r}. "
+                    f"Leave it in one group."
                 )
             of_feature[column] = number
     rest = count(len(groups))
@@ -315,12 +316,3 @@ def _columns(group: Any, n_features: int, names: Sequence[str] | None) -> list[i
                 f"indices go from 0 to {n_features - 1}."
             )
     return [int(column) for column in group]
-
-
-def _shown(column: int, names: Sequence[str] | None) -> str:
-    return str(column) if names is None else repr(names[column])
-
-
-def renumber(numbers: Sequence[int]) -> tuple[int, ...]:
-    """The same groups, numbered without a gap."""
-    return tuple(np.unique(numbers, return_inverse=True)[1].tolist())

@@ -16,11 +16,11 @@ tensor([[[2.1515, 2.8686],
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,12 +48,14 @@ from skreg.penalties.groups import (
     flat_grouping,
     grouping_of,
     groups_of_features,
-    renumber,
 )
 
 
 class GroupPenalty(Penalty):
-    """Base of the penalties that are the sum of a curve over the norms of the groups."""
+    """Base of the penalties that are the sum of a curve over the norms of the groups.
+
+    The curve is the lasso's, unless a subclass gives another.
+    """
 
     groups: Any = None
 
@@ -62,9 +64,9 @@ class GroupPenalty(Penalty):
     #: What adaptive strengths of an L1 part are multiplied by, where there is one.
     _l1_factors: Tensor | None = None
 
-    @abstractmethod
     def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
         """The curve of the norm of each group, its parameters broadcastable to `norms`."""
+        return ElasticNetCurve(l1=self._strengths(norms, weight))
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         """Strength on each group: alpha times the root of its size, adapted if asked for."""
@@ -76,7 +78,9 @@ class GroupPenalty(Penalty):
         if self.groups is not None and columns is not None:
             row_groups = groups_of_features(self.groups, columns.n_features, columns.names)
             if columns.inputs is not None:
-                row_groups = renumber([row_groups[j] for j in columns.inputs])
+                left = [row_groups[j] for j in columns.inputs]
+                # Numbered without a gap.
+                row_groups = tuple(np.unique(left, return_inverse=True)[1].tolist())
         bound._grouping = flat_grouping(tuple(layout.layers), row_groups)
         if self.adaptive and layout.initial is not None:
             bound._factors = adaptive_factors(bound._grouping.norms(layout.initial))
@@ -185,9 +189,6 @@ class GroupLasso(GroupPenalty):
     groups: Sequence | None = None
     adaptive: bool = False
 
-    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
-        return ElasticNetCurve(l1=self._strengths(norms, weight))
-
 
 @dataclass(eq=False, repr=False)
 class SparseGroupLasso(GroupPenalty):
@@ -235,9 +236,6 @@ class SparseGroupLasso(GroupPenalty):
         if self.adaptive and layout.initial is not None:
             bound._l1_factors = adaptive_factors(layout.initial.abs())
         return bound
-
-    def _curve(self, norms: Tensor, weight: Tensor) -> Curve:
-        return ElasticNetCurve(l1=self._strengths(norms, weight))
 
     def _strengths(self, norms: Tensor, weight: Tensor) -> Tensor:
         share = 1.0 - self._along_members("l1_ratio", norms)

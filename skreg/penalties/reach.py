@@ -33,13 +33,5 @@ def units_that_reach_outputs(weights: Sequence[Tensor]) -> list[Tensor]:
 
 
 def units_that_inputs_reach(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Return a mask by layer of units, inputs first, which all count as reached.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skreg.penalties.reach import units_that_inputs_reach
-    >>> units_that_inputs_reach([torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0], [3.0]])])
-    [tensor([True]), tensor([ True, False]), tensor([False])]
-    """
+    """Return a mask by layer of units, inputs first, which all count as reached."""
     return units_that_reach_outputs([weight.mT for weight in reversed(weights)])[::-1]
