@@ -34,7 +34,6 @@ WEIGHT_LAYERS = (
     nn.MultiheadAttention,
 )
 
-
 #: A name pattern, several, a predicate of name and parameter, or None for the default rule.
 Penalized = str | list[str] | tuple[str, ...] | Callable[[str, nn.Parameter], bool] | None
 
@@ -120,12 +119,11 @@ def make_penalties(
                 f"penalty[{pattern!r}] must be the name of a penalty, a Penalty or None, got "
                 f"{each!r}."
             )
-        has_alpha = isinstance(each, Penalty) and each.alpha is not None
         has_ratio = getattr(each, "l1_ratio", None) is not None
         takes_alpha |= follows_alpha(each)
         made[pattern] = make_penalty(
             each,
-            DEFAULT_ALPHA if has_alpha else alpha,
+            alpha if follows_alpha(each) else DEFAULT_ALPHA,
             DEFAULT_L1_RATIO if has_ratio else l1_ratio,
         )
     if penalty and alpha != DEFAULT_ALPHA and not takes_alpha:

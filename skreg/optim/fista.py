@@ -60,8 +60,9 @@ class FISTA(FullBatchOptimizer):
 
     def __init__(self, params: Iterable[Any]) -> None:
         super().__init__(params)
-        # Where the line search begins, and without momentum.
-        self._step_size = self._inertia = torch.ones_like(self._gap)
+        # Where the line search begins.
+        self._step_size = torch.ones_like(self._gap)
+        self._inertia = torch.ones_like(self._gap)
         self._previous = [p.detach().clone() for p in self._parameters]
         self._loss: Tensor | None = None
 

@@ -100,9 +100,8 @@ class Floor:
 
     def add_to(self, squares: Tensor, factor: float = 1.0) -> None:
         """Add it, times `factor`, before the count goes up."""
-        if not self.is_due():
-            return
-        squares.add_(torch.addcmul(self._base, self._share, self._total), alpha=factor)
+        if self.is_due():
+            squares.add_(torch.addcmul(self._base, self._share, self._total), alpha=factor)
 
 
 def _plan_sum(tensor: Tensor, *, by_member: bool) -> Callable[[Tensor | None], Tensor]:

@@ -79,7 +79,7 @@ class GroupPenalty(Penalty):
             row_groups = groups_of_features(self.groups, columns.n_features, columns.names)
             if columns.inputs is not None:
                 left = [row_groups[j] for j in columns.inputs]
-                # Numbered without a gap.
+                # Numbered without a gap, whichever groups have no column left.
                 row_groups = tuple(np.unique(left, return_inverse=True)[1].tolist())
         bound._grouping = flat_grouping(tuple(layout.layers), row_groups)
         if self.adaptive and layout.initial is not None:
