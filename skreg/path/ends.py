@@ -89,7 +89,6 @@ def _to_constant(follower: PathFollower, rows: TensorData) -> Tensor:
             line_search_fn="strong_wolfe",
         )
         optimizer.step(evaluate)
-        bias.grad = None
     evaluate()
     if bias is not None:
         bias.grad = None

@@ -81,13 +81,9 @@ class Fold:
         split: tuple[np.ndarray, np.ndarray],
     ) -> Fold:
         train, test = split
-        job = template._prepare(
-            *(
-                None if part is None else _safe_indexing(part, train)
-                for part in (data.X, data.y, data.sample_weight)
-            ),
-            names=data.names,
-        )
+        given = data.X, data.y, data.sample_weight
+        parts = (None if part is None else _safe_indexing(part, train) for part in given)
+        job = template._prepare(*parts, names=data.names)
         X_test, y_test = (_safe_indexing(part, test) for part in (data.X_to_score, data.y))
         score_params = _check_method_params(data.X, data.score_params, indices=test)
         return cls(number, template, job, X_test, y_test, data.scorer, score_params)

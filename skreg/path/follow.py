@@ -15,15 +15,10 @@ and the increment of log alpha is cut to a third; after an alpha without losses 
 A penalty that is not convex keeps what it finds large. With many features to a row that is
 chance: the network fits its rows whichever features it keeps. So such a penalty begins nearly
 convex and becomes what it is as features go (graduated non-convexity: Blake & Zisserman,
-"Visual Reconstruction"): its gamma is multiplied by the *excess of features* to the power of
-1.5. The excess is 10 · features / rows where that is above 1, and 1 elsewhere; of rows that
-are the same one is counted, so that a weight of 2 is the row twice. With a large excess the
-increment also grows after an alpha that took few features.
-
-Nor does such a penalty shrink what it keeps, and a network that nothing shrinks fits the noise
-of its rows to the end: held-out scores then say little about which features it should have. So
-L2 is added to it (the Mnet: Huang, Breheny, Lee, Ma & Zhang, "The Mnet method for variable
-selection", 2016), of 0.3 · alpha times the excess, up to alpha.
+"Visual Reconstruction"). How convex it is depends on the *excess of features*, 10 · features /
+rows where that is above 1. Nor does it shrink what it keeps, and held-out scores of a network
+that nothing shrinks say little about which features it should have: L2 is added to it.
+:func:`~skreg.path.run.regularization_path` says how much of either.
 """
 
 from __future__ import annotations
@@ -115,13 +110,12 @@ class PathFollower:
         rows: TensorData,
         *,
         max_iter: int,
-        max_rounds: int = MAX_ROUNDS,
         l2_ratios: tuple[float, float] = L2_RATIOS,
     ) -> None:
         self.network = network
         self.net = net = network.net
         self.convexity = Convexity(network, rows, l2_ratios)
-        self.max_rounds = max_rounds
+        self.max_rounds = MAX_ROUNDS
         self._max_iter = max_iter
         self._n_epochs = -(-_STEPS_IN_ROUND // -(-len(rows) // net.batch_size))
         # From scratch: what an optimizer knows of a loss that has gone to its minimum says
@@ -182,13 +176,9 @@ class PathFollower:
         self, member: int, alpha: float, selected: np.ndarray, n_rounds: int
     ) -> PathPoint:
         """What a member is now, after so many rounds at this alpha."""
-        return PathPoint(
-            float(alpha),
-            self.network.state(member),
-            selected,
-            n_rounds,
-            {name: float(values[member]) for name, values in self._convexity_now.items()},
-        )
+        state, now = self.network.state(member), self._convexity_now
+        convexity = {name: float(values[member]) for name, values in now.items()}
+        return PathPoint(float(alpha), state, selected, n_rounds, convexity)
 
     def save(self) -> list[Tensor]:
         """Copies of all that training changes, for :meth:`restore`."""

@@ -28,7 +28,7 @@ from skreg.penalties.reach import units_that_reach_outputs
 from skreg.training.data import TensorData
 from skreg.training.module_net import AutogradPasses, ModuleNet, as_stack
 from skreg.training.net import RegularizedNet
-from skreg.training.passes import mean_losses, raw_outputs
+from skreg.training.passes import forward_all, mean_losses, raw_outputs
 from skreg.training.progress import Progress
 
 # Weights of all the supports that are trained as one stack.
@@ -147,9 +147,7 @@ class PathNetwork:
 
     def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
         """Mean data loss of each point."""
-        module = self._stack_of(points)
-        backprop = Backprop(module, self.net.criterion_, rows.readers)
-        return mean_losses(backprop, rows, self.net.batch_size)
+        return mean_losses(self._passes_at(points, rows), rows, self.net.batch_size)
 
     def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
         """Raw outputs of each point, shape (n_points, n_samples, n_outputs)."""
@@ -176,6 +174,9 @@ class PathNetwork:
             selected = torch.from_numpy(point.selected).to(mask)
             mask[member, : len(selected) * fan_out] = selected.repeat_interleave(fan_out)
         return mask
+
+    def _passes_at(self, points: Sequence[PathPoint], rows: TensorData) -> Any:
+        return Backprop(self._stack_of(points), self.net.criterion_, rows.readers)
 
     def _stack_of(self, points: Sequence[PathPoint]) -> MLP:
         weight, bias = (torch.stack([p.state[k] for p in points]) for k in ("weight", "bias"))
@@ -244,7 +245,7 @@ class PathModule(PathNetwork):
         if features:
             return None
         trained = self.net._trained()
-        return np.repeat(names, [len(_by_unit(trained[name])) for name in names])
+        return np.repeat(names, [as_stack(trained[name]).shape[1] for name in names])
 
     @property
     def is_linear(self) -> bool:
@@ -262,7 +263,8 @@ class PathModule(PathNetwork):
     def selected(self) -> np.ndarray:
         features, names = self._counts
         trained = self.net._trained()
-        alive = [(_by_unit(trained[name]) != 0).any(1) for name in names]
+        units = [as_stack(trained[name])[0] for name in names]
+        alive = [(weights != 0).reshape(len(weights), -1).any(1) for weights in units]
         together = torch.stack(alive).any(0) if features else torch.cat(alive)
         return together.cpu().numpy()[None]
 
@@ -304,16 +306,13 @@ class PathModule(PathNetwork):
 
     # ------------------------------------------------------------------ its points
 
-    def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
-        (point,) = points
-        place(self.net.module_, point)
-        passes = AutogradPasses(self.net.module_, self.net.criterion_, [])
-        return mean_losses(passes, rows, self.net.batch_size)
-
     def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
+        return forward_all(self._passes_at(points, rows), rows, self.net.device)
+
+    def _passes_at(self, points: Sequence[PathPoint], rows: TensorData) -> AutogradPasses:
         (point,) = points
         place(self.net.module_, point)
-        return self.net.raw_outputs(rows)
+        return AutogradPasses(self.net.module_, self.net.criterion_, [])
 
     def copy_at(self, points: Sequence[PathPoint], progress: Progress) -> PathModule:
         (point,) = points
@@ -332,11 +331,11 @@ class PathModule(PathNetwork):
         masks = {}
         for name in names:
             mask = torch.ones_like(trained[name].detach())
-            units = _by_unit(mask)
-            selected = point.selected[start : start + len(units)]
-            start += 0 if features else len(units)
-            units[torch.from_numpy(~selected).to(mask.device)] = 0.0
-            masks[name] = as_stack(mask) if has_views else mask
+            units = as_stack(mask)
+            selected = point.selected[start : start + units.shape[1]]
+            start += 0 if features else len(selected)
+            units[:, torch.from_numpy(~selected).to(mask.device)] = 0.0
+            masks[name] = units if has_views else mask
         return masks
 
 
@@ -355,13 +354,6 @@ def with_strengths(penalty: Any, strengths: dict[str, Any]) -> Any:
         for name, value in strengths.items():
             setattr(penalty, name, value)
     return penalty
-
-
-def _by_unit(parameter: Tensor) -> Tensor:
-    """A view of weights as (n_units, weights of each): by what a group penalty groups."""
-    if parameter.ndim < 2:
-        return parameter.detach().reshape(-1, 1)
-    return parameter.detach().transpose(0, 1).flatten(1)
 
 
 def _empties(penalty: Penalty, parameter: Tensor) -> bool:

@@ -38,7 +38,12 @@ def refit_supports(
     for batch in gen_batches(len(distinct), network.supports_at_once):
         part = distinct[batch]
         copies = network.copy_at(part, _from_scratch(network.net.progress, len(part)))
-        copies.net.set_penalty(_keep(network.support_masks(part)))
+        keep: Any = network.support_masks(part)
+        if isinstance(keep, dict):
+            keep = {name: KeepSupport(mask) for name, mask in keep.items()}
+        else:
+            keep = KeepSupport(keep)
+        copies.net.set_penalty(keep)
         _train(copies.net, rows)
         for member, point in enumerate(part):
             trained[point.selected.tobytes()] = copies.state(member)
@@ -55,12 +60,6 @@ def _from_scratch(progress: Progress, n_members: int) -> Progress:
         tol=progress.tol,
         n_iter_no_change=progress.n_iter_no_change,
     )
-
-
-def _keep(masks: Any) -> Any:
-    if isinstance(masks, dict):
-        return {name: KeepSupport(mask) for name, mask in masks.items()}
-    return KeepSupport(masks)
 
 
 def _train(net: RegularizedNet, rows: TensorData) -> None:

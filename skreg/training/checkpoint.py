@@ -6,9 +6,6 @@ another name, forced to disk and only then put in its place. A file begins with 
 whose it is and with the checksum of the rest, so that one that is foreign, cut off or damaged
 is refused, and one from other parameters or data names what differs. Nothing in a file is ever
 run: it holds tensors, numbers and text, and is read with ``weights_only=True``.
-
-What the state of a network is stands in :mod:`skreg.training.state`, and how other work is told
-apart in :mod:`skreg.training.fingerprint`; this module knows files alone.
 """
 
 from __future__ import annotations
@@ -34,18 +31,6 @@ class Checkpoint:
     It is written at most once in `interval` seconds, and with `resume` read first. ValueError
     is raised if the directory does not exist, or the file is there and is not one of skreg's;
     with `resume` also if it is damaged.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from skreg.training.checkpoint import Checkpoint
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "work.checkpoint")
-    ...     first = Checkpoint(path, interval=0, resume=True)
-    ...     first.belong_to({"alpha": "0.1"})
-    ...     first.write({"done": 3})
-    ...     Checkpoint(path, interval=0, resume=True).state
-    {'done': 3}
     """
 
     def __init__(self, path: Any, *, interval: float, resume: bool) -> None:

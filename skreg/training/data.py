@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -32,14 +32,6 @@ class Shuffler:
 
     Rows that were shuffled are shuffled again, as scikit-learn does: the same seed gives
     ``MLPRegressor``'s batches.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skreg.training.data import Shuffler
-    >>> shuffler = Shuffler(np.random.RandomState(0))
-    >>> shuffler.next_order(4)
-    array([2, 3, 1, 0])
     """
 
     def __init__(self, random_state: np.random.RandomState) -> None:
@@ -104,13 +96,8 @@ class TensorData:
     class indices. Sample weights are scaled to a mean of 1, so that the mean of weighted
     losses over a batch is an unbiased estimate of the weighted mean.
 
-    Attributes
-    ----------
-    streams : list
-        The distinct sequences of rows.
-    stream_of : list of int
-        Which stream each member of the stack reads. Streams stand in the order in which
-        members first read them.
+    `streams` are the distinct sequences of rows, in the order in which members first read
+    them; `stream_of` says which one each member of the stack reads.
     """
 
     def __init__(
@@ -127,14 +114,8 @@ class TensorData:
             used = sample_weight if rows is None else sample_weight[rows]
             scaled = sample_weight / used.mean(dtype=np.float64)
             weights = _as_tensor(scaled.astype(X.dtype))
-        self.streams = [
-            _Stream(
-                X if scipy.sparse.issparse(X) else _as_tensor(X),
-                None if y is None else _as_tensor(y),
-                weights,
-                rows,
-            )
-        ]
+        table = X if scipy.sparse.issparse(X) else _as_tensor(X)
+        self.streams = [_Stream(table, None if y is None else _as_tensor(y), weights, rows)]
         self.stream_of = [0]
         self.device = torch.device("cpu")
 
@@ -183,7 +164,9 @@ class TensorData:
             return self
         again = np.r_[np.arange(len(stream)), np.arange(n_more)]
         X, y, weights = stream.pick(again, 0, n_samples)
-        weights = torch.ones(n_samples, dtype=_dtype_of(X)) if weights is None else weights
+        if weights is None:
+            numbers = X if isinstance(X, Tensor) else torch.from_numpy(X.data)
+            weights = numbers.new_ones(n_samples)
         # Their mean is 1 as it was.
         weights[:-n_more].mul_(n_samples / len(stream))
         weights[-n_more:] = 0.0
@@ -200,16 +183,11 @@ class TensorData:
         moved.device = device
         # A table that several streams read moves once.
         parts = [part for s in self.streams for part in (s.X, s.y, s.sample_weight)]
-        there = {id(part): part.to(device) for part in parts if isinstance(part, Tensor)}
-        moved.streams = [
-            replace(
-                s,
-                X=there.get(id(s.X), s.X),
-                y=there.get(id(s.y)),
-                sample_weight=there.get(id(s.sample_weight)),
-            )
-            for s in self.streams
-        ]
+        there: dict[int, Any] = {id(p): p.to(device) for p in parts if isinstance(p, Tensor)}
+        moved.streams = []
+        for s in self.streams:
+            X, y, weights = (there.get(id(p), p) for p in (s.X, s.y, s.sample_weight))
+            moved.streams.append(_Stream(X, y, weights, s.rows))
         return moved
 
     def __len__(self) -> int:
@@ -335,10 +313,6 @@ def cut(block: Batch, batch_size: int) -> Iterator[Batch]:
         repeat(None) if sample_weight is None else sample_weight.split(batch_size, -1),
         strict=False,
     )
-
-
-def _dtype_of(X: Any) -> torch.dtype:
-    return X.dtype if isinstance(X, Tensor) else torch.from_numpy(X.data).dtype
 
 
 def _take(part: Any, rows: slice | np.ndarray) -> Any:

@@ -29,10 +29,6 @@ from skreg.training.passes import forward_all, mean_losses_and_gradients
 def as_stack(parameter: Tensor) -> Tensor:
     """A view of a torch layer's weights as a stack of one: (1, fan_in, fan_out, ...).
 
-    Examples
-    --------
-    >>> from torch import nn
-    >>> from skreg.training.module_net import as_stack
     >>> as_stack(nn.Linear(3, 8).weight).shape, as_stack(nn.Conv2d(3, 8, 5).weight).shape
     (torch.Size([1, 3, 8]), torch.Size([1, 3, 8, 5, 5]))
     """

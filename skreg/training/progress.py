@@ -28,18 +28,10 @@ class Progress:
     initial rate by (samples seen + 1)^power_t; ``"adaptive"`` divides it by 5 where training
     would stop.
 
-    Attributes
-    ----------
-    learning_rates, best, stalled : ndarray of shape (n_members,)
-        The rates now, the best merits so far, and for how many epochs they have stood still.
-    running : ndarray of bool of shape (n_members,)
-        Which members go on.
-    rescues : int
-        How often training diverged and went on at a lower rate.
+    Each member has its rate now (`learning_rates`), its `best` merit so far, the number of
+    epochs that this has `stalled`, and whether it is `running`. `rescues` counts how often
+    training diverged and went on at a lower rate.
 
-    Examples
-    --------
-    >>> from skreg.training.progress import Progress
     >>> progress = Progress(2, learning_rate_init=0.1, tol=0.01, n_iter_no_change=1)
     >>> for merits in ([-1.0, -1.0], [-1.0, -0.9], [-1.0, -0.8]):
     ...     improved = progress.update(merits, n_samples=10)

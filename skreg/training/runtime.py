@@ -76,9 +76,6 @@ def run_in_threads(
     gone. No thread outlives this generator, and torch's number of threads is afterwards what
     it was.
 
-    Examples
-    --------
-    >>> from skreg.training.runtime import run_in_threads
     >>> sorted(run_in_threads(lambda item, check: item**2, range(4), n_threads=2))
     [0, 1, 4, 9]
     """

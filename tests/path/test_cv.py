@@ -22,7 +22,6 @@ from skreg import (
     regularization_path,
 )
 from skreg.path.cv import _MAX_ROUNDS
-from skreg.path.follow import PathFollower
 from skreg.penalties import GroupMCP
 from skreg.training.net import RegularizedNet
 
@@ -58,8 +57,7 @@ def test_one_standard_error_selects_fewer_features():
 
 def test_the_alphas_are_those_of_the_path_of_all_rows(monkeypatch):
     # Where nothing happens it trains for fewer rounds.
-    defaults = PathFollower.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "max_rounds", _MAX_ROUNDS)
+    monkeypatch.setattr("skreg.path.follow.MAX_ROUNDS", _MAX_ROUNDS)
     X, y = linear_data()
     model = RegularizedMLPRegressorCV(**FAST).fit(X, y)
     single = RegularizedMLPRegressor(

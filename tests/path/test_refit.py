@@ -2,8 +2,9 @@
 
 import numpy as np
 from path_data import kinked_data, net
+from torch import nn
 
-from skreg import regularization_path
+from skreg import RegularizedNetRegressor, regularization_path
 from skreg.path.refit import _from_scratch
 from skreg.training.progress import Progress
 
@@ -21,6 +22,20 @@ def test_refits_keep_the_support_and_lower_the_loss(path):
         model = refitted.estimator_at(index)
         assert model.penalty is None
         assert not model.coefs_[0][~path.selected[index]].any()
+
+
+def test_refits_of_a_convolution_keep_its_units():
+    X = np.random.default_rng(0).normal(size=(60, 3, 5, 5)).astype(np.float32)
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 1))
+    model = RegularizedNetRegressor(module, penalty="group_lasso", max_iter=10, random_state=0)
+    path = regularization_path(
+        model, X, 5 * X[:, 0].mean((1, 2)), alphas=[0.05, 0.2], refit=True
+    )
+    dropped = ~path.selected[:, path.unit_parameters == "0.weight"]
+    assert dropped.any()
+    for index, units in enumerate(dropped):
+        convolution = path.refitted.estimator_at(index).module_[0]
+        assert not convolution.weight[:, units].any()
 
 
 def test_refits_of_a_network_with_dropout():
