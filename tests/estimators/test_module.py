@@ -559,7 +559,7 @@ def test_a_killed_fit_goes_on_bit_for_bit(estimator, y, settings, tmp_path, monk
 
     def write_and_copy(self, state):
         write(self, state)
-        written.append(state["net"]["n_epochs_"])
+        written.append(state["net"]["counts"]["n_epochs_"])
         if len(written) == 3:
             half.write_bytes(path.read_bytes())
 
