@@ -258,17 +258,11 @@ class PathCV(BaseRegularizedMLP):
         """
         # Where the estimator's `score` scores, its request says what it is given.
         scorer = self._scorer() or self._get_metadata_request()
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-            .add(
-                scorer=scorer, method_mapping=MethodMapping().add(caller="fit", callee="score")
-            )
-        )
+        splits = MethodMapping().add(caller="fit", callee="split")
+        scores = MethodMapping().add(caller="fit", callee="score")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(splitter=self.cv, method_mapping=splits)
+        return router.add(scorer=scorer, method_mapping=scores)
 
     def _scorer(self) -> Scorer | None:
         """What scores the folds; None for the estimator's `score`."""

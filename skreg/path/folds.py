@@ -226,10 +226,8 @@ def score_folds(
         net, n_rows = group[0].template.net_, len(group[0].job.train)
         in_step = net.multiplications(n_rows) * len(group) * len(ratios)
         n_parts = max(1, min(n_threads, len(group), in_step // WORTH_MORE_THREADS))
-        parts += [
-            [group[i] for i in numbers]
-            for numbers in np.array_split(range(len(group)), n_parts)
-        ]
+        divided = np.array_split(range(len(group)), n_parts)
+        parts += [[group[i] for i in numbers] for numbers in divided]
     scores, n_features = (np.empty((*alphas.shape, len(folds))) for _ in range(2))
 
     def work(part: list[Fold], check: Callable[[], None]) -> list[Fold]:

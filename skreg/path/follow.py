@@ -287,9 +287,8 @@ def follow_alphas(
     before each alpha, and may raise to end the path.
     """
     paths: list[list[PathPoint]] = [[] for _ in range(follower.n_members)]
-    for row, n_rounds in zip(
-        alphas, rounds or [follower.max_rounds] * len(alphas), strict=True
-    ):
+    rounds = rounds or [follower.max_rounds] * len(alphas)
+    for row, n_rounds in zip(alphas, rounds, strict=True):
         check()
         selected = follower.train_at(row, n_rounds)
         for member, path in enumerate(paths):

@@ -2,7 +2,7 @@
 
 :class:`PathNetwork` is a stack of multi-layer perceptrons. Features are counted: one is in as
 long as it reaches an output. :class:`PathModule` is one torch module, which does not say what
-a feature is to it. Where :func:`~skreg.path.features.layers_of_features` finds layers whose
+a feature is to it. Where :func:`layers_of_features` finds layers whose
 columns are the features, these are counted. Otherwise units are: a unit is what a group
 penalty calls a group, the outgoing weights of one input, or input channel, of one parameter.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from skreg.modules import MLP
+from skreg.modules.adapter import SingleNetwork, torch_draws_from
 from skreg.modules.backprop import Backprop
-from skreg.modules.penalized import assign_penalties
-from skreg.path.features import layers_of_features
+from skreg.modules.penalized import WEIGHT_LAYERS, assign_penalties
 from skreg.penalties import Penalty
 from skreg.penalties.reach import units_that_reach_outputs
 from skreg.training.data import TensorData
@@ -35,6 +35,8 @@ from skreg.training.progress import Progress
 _NUMBERS_AT_ONCE = 2**21
 # A penalty so strong leaves of weights of 1 what it would ever leave.
 _ENORMOUS = 1e9
+# Rows that are shown to a module to see which layer they come to first.
+_SHOWN = 2
 # A module of these alone is a linear model.
 _LINEAR = (nn.Linear, nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
 
@@ -76,8 +78,6 @@ class PathNetwork:
     def is_linear(self) -> bool:
         """Whether the network is a linear model of its rows."""
         return not self.net.module_.hidden_layer_sizes
-
-    # ------------------------------------------------------------------ along the path
 
     @torch.no_grad()
     def selected(self) -> np.ndarray:
@@ -143,8 +143,6 @@ class PathNetwork:
         """Stacks of the weights that features, or units, are counted of; their penalties."""
         return [(self.net.module_.weight, self.net.optimizer_.param_groups[0]["penalty"])]
 
-    # ------------------------------------------------------------------ its points
-
     def losses(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
         """Mean data loss of each point."""
         return mean_losses(self._passes_at(points, rows), rows, self.net.batch_size)
@@ -199,8 +197,6 @@ class PathModule(PathNetwork):
         super().__init__(net)
         self._rows = rows
         self._following = following
-
-    # ------------------------------------------------------------------ what is counted
 
     @cached_property
     def _followers(self) -> dict[str, Penalty]:
@@ -268,8 +264,6 @@ class PathModule(PathNetwork):
         together = torch.stack(alive).any(0) if features else torch.cat(alive)
         return together.cpu().numpy()[None]
 
-    # ------------------------------------------------------------------ along the path
-
     def named_tensors(self) -> dict[str, Tensor]:
         module = self.net.module_
         trained = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
@@ -304,8 +298,6 @@ class PathModule(PathNetwork):
         parts = [weight] if bias is None else [weight, bias]
         return AutogradPasses(self.net.module_, self.net.criterion_, parts), weight, bias
 
-    # ------------------------------------------------------------------ its points
-
     def raw_outputs(self, points: Sequence[PathPoint], rows: TensorData) -> Tensor:
         return forward_all(self._passes_at(points, rows), rows, self.net.device)
 
@@ -337,6 +329,41 @@ class PathModule(PathNetwork):
             units[:, torch.from_numpy(~selected).to(mask.device)] = 0.0
             masks[name] = units if has_views else mask
         return masks
+
+
+@torch.no_grad()
+def layers_of_features(module: SingleNetwork, rows: TensorData, device: Any) -> list[str]:
+    """Return the names of the weights whose columns are the features, if there are such.
+
+    These are the weight of the first layer with weights that the module calls, where that is
+    an ``nn.Linear`` on as many numbers as a row has, and of all that get the same numbers.
+    """
+    calls: list[tuple[str, nn.Module, Any]] = []
+
+    def record(name: str, layer: nn.Module, inputs: tuple) -> None:
+        calls.append((name, layer, inputs[0] if inputs else None))
+
+    handles = [
+        layer.register_forward_pre_hook(partial(record, name))
+        for name, layer in module.network.named_modules()
+        if isinstance(layer, WEIGHT_LAYERS)
+    ]
+    was_training = module.training
+    try:
+        X, _, _ = next(rows.to(device).batches(_SHOWN))
+        with torch_draws_from(torch.Generator(device).manual_seed(0)):
+            module.eval()(X[:_SHOWN])
+    finally:
+        module.train(was_training)
+        for handle in handles:
+            handle.remove()
+    if not calls or getattr(calls[0][2], "shape", None) != X.shape:
+        return []
+    first = calls[0][2]
+    alike = [call for call in calls if isinstance(call[2], Tensor) and call[2].equal(first)]
+    if not all(isinstance(layer, nn.Linear) for _, layer, _ in alike):
+        return []
+    return list(dict.fromkeys(f"{name}.weight".lstrip(".") for name, _, _ in alike))
 
 
 @torch.no_grad()

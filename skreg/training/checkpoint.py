@@ -43,9 +43,8 @@ class Checkpoint:
                 f"checkpoint={str(path)!r}: there is no directory {str(self.path.parent)!r}. "
                 f"Make it first."
             )
-        self._saved = _read(self.path) if resume else None
-        if not resume:
-            _check_overwritable(self.path)
+        _check_overwritable(self.path)
+        self._saved = _read(self.path) if resume and self.path.exists() else None
 
     @property
     def state(self) -> Any:
@@ -109,9 +108,6 @@ def _check_overwritable(path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
-    if not path.exists():
-        return None
-    _check_overwritable(path)
     content = path.read_bytes()
     checksum = content[len(_MAGIC) : len(_MAGIC) + _DIGEST]
     payload = memoryview(content)[len(_MAGIC) + _DIGEST :]

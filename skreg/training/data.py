@@ -270,13 +270,12 @@ class TensorData:
                 stream.pick(order, first, end)
                 for stream, order in zip(self.streams, orders, strict=True)
             ]
-            X, y, sample_weight = self._side_by_side(parts)
+            X, y, weights = self._side_by_side(parts)
             if members is not None:
                 X = X.index_select(0, members) if for_each else X
                 y = None if y is None else y.index_select(0, members)
-                if sample_weight is not None:
-                    sample_weight = sample_weight.index_select(0, members)
-            yield X, y, sample_weight
+                weights = None if weights is None else weights.index_select(0, members)
+            yield X, y, weights
 
     def _side_by_side(self, parts: list[tuple[Any, Any, Any]]) -> tuple[Tensor, Any, Any]:
         """What each stream picked as one tensor; as it is if there is one stream."""

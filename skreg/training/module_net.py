@@ -110,12 +110,8 @@ class ModuleNet(RegularizedNet):
     def initialize(self) -> Self:
         super().initialize()
         # One in any case: who knows what a module draws.
-        self._generators = [
-            torch.Generator(self.device).manual_seed(
-                int(shuffler.random_state.randint(2**31 - 1))
-            )
-            for shuffler in self.shufflers
-        ]
+        seeds = [int(s.random_state.randint(2**31 - 1)) for s in self.shufflers]
+        self._generators = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
         return self
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -163,8 +159,6 @@ class ModuleNet(RegularizedNet):
     def raw_outputs(self, data: TensorData) -> Tensor:
         passes = AutogradPasses(self.module_, self.criterion_, [])
         return forward_all(passes, data, self.device)
-
-    # ------------------------------------------------------------------ what the loop asks for
 
     def prepare_steps(self) -> None:
         if self.optimizer_.full_batch:

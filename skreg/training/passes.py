@@ -30,11 +30,8 @@ def raw_outputs(module: MLP, data: TensorData, device: torch.device | str) -> Te
     n_rows = min(len(data), _rows_at_once(data, module))
     with torch.inference_mode(), threads_worth(n_rows * module.n_members * module.largest):
         widest = max(module.n_features, module.widest)
-        if (
-            module.n_members == 1
-            and not data.is_sparse
-            and len(data) * widest <= _NUMBERS_WITHOUT_PLAN
-        ):
+        is_small = len(data) * widest <= _NUMBERS_WITHOUT_PLAN
+        if is_small and module.n_members == 1 and not data.is_sparse:
             return outputs_at_once(module, data.X.to(device))
         return forward_all(Forward(module, data.readers), data, device)
 

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -57,11 +57,9 @@ def one_thread() -> Iterator[None]:
 @contextmanager
 def threads_worth(multiplications: int) -> Iterator[None]:
     """Compute on one thread in here if products of this size gain nothing from more."""
-    if multiplications >= WORTH_MORE_THREADS or torch.get_num_threads() == 1:
+    enough = multiplications >= WORTH_MORE_THREADS or torch.get_num_threads() == 1
+    with nullcontext() if enough else one_thread():
         yield
-    else:
-        with one_thread():
-            yield
 
 
 def run_in_threads(
