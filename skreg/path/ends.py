@@ -1,12 +1,9 @@
-"""The alpha at which nothing is left, by search.
+"""The alpha at which nothing is left.
 
-Without hidden layers there is an answer to any number of digits: the smallest alpha for which
-a proximal step from the model without features leaves it there. For the lasso that search finds
-max|Xᵀ(y − ȳ)|/n, and it works for every loss and penalty alike.
-
-With hidden layers the network without features is stationary at every alpha, and which alpha
-leaves nothing of a network depends on the network. So it is tried: alpha is doubled until no
-feature is left.
+Without hidden layers bisection finds it: the smallest alpha for which a proximal step from the
+model without features leaves it there (for the lasso max|Xᵀ(y − ȳ)|/n). With hidden layers the
+network without features is stationary at every alpha, and which alpha leaves nothing of a
+network depends on the network. So alpha is doubled until no feature is left.
 """
 
 from __future__ import annotations
