@@ -2,15 +2,8 @@
 
 On real data nobody can say whether a selection of features is right. Here the first
 `n_informative` columns (shuffled among the others) make the target and the rest is noise that
-may be correlated with them:
-
->>> from skreg.datasets import make_sparse_regression
->>> X, y, support = make_sparse_regression(n_samples=200, n_features=50, random_state=0)
->>> X.shape, y.shape, int(support.sum())
-((200, 50), (200,), 10)
-
-The target is not linear: a linear model finds some of the features, and has no way to fit
-the others.
+may be correlated with them. The target is not linear: a linear model finds some of the
+features, and has no way to fit the others.
 """
 
 from __future__ import annotations
@@ -83,8 +76,18 @@ def make_sparse_regression(
     >>> X.shape, int(support.sum())
     ((100, 2000), 10)
     """
+    if n_informative > n_features:
+        raise ValueError(
+            f"n_informative={n_informative} is more than n_features={n_features}. Lower it, or "
+            f"make more features."
+        )
     rng = check_random_state(random_state)
-    X, support = _correlated(n_samples, n_features, n_informative, correlation, rng)
+    X = rng.normal(size=(n_samples, n_features))
+    for column in range(1, n_features if correlation else 0):
+        X[:, column] *= np.sqrt(1 - correlation**2)
+        X[:, column] += correlation * X[:, column - 1]
+    support = np.zeros(n_features, dtype=bool)
+    support[rng.permutation(n_features)[:n_informative]] = True
     signal = _signal(X[:, support], rng)
     return X, signal + noise * rng.normal(size=n_samples), support
 
@@ -137,27 +140,6 @@ def make_sparse_classification(
         random_state=random_state,
     )
     return X, (target > 0).astype(int), support
-
-
-def _correlated(
-    n_samples: int,
-    n_features: int,
-    n_informative: int,
-    correlation: float,
-    rng: np.random.RandomState,
-) -> tuple[np.ndarray, np.ndarray]:
-    if n_informative > n_features:
-        raise ValueError(
-            f"n_informative={n_informative} is more than n_features={n_features}. Lower it, or "
-            f"make more features."
-        )
-    X = rng.normal(size=(n_samples, n_features))
-    for column in range(1, n_features if correlation else 0):
-        X[:, column] *= np.sqrt(1 - correlation**2)
-        X[:, column] += correlation * X[:, column - 1]
-    support = np.zeros(n_features, dtype=bool)
-    support[rng.permutation(n_features)[:n_informative]] = True
-    return X, support
 
 
 def _signal(Z: np.ndarray, rng: np.random.RandomState) -> np.ndarray:

@@ -4,15 +4,6 @@ One sparse fit selects the features that this sample happened to favour. Fits on
 halves of the rows tell the features that are selected almost whatever the rows from those that
 are by chance, and there is a bound for how many of the latter get through. One by one that is
 a hundred fits; here they are one stack.
-
->>> import numpy as np
->>> from skreg import RegularizedMLPRegressor, StabilitySelection
->>> X = np.random.default_rng(0).normal(size=(200, 30))
->>> y = X[:, 3] - X[:, 7] + np.random.default_rng(1).normal(size=200)
->>> lasso = RegularizedMLPRegressor((), penalty="l1", alpha=0.15, solver="fista", tol=1e-3)
->>> selection = StabilitySelection(lasso, threshold=0.9, random_state=0).fit(X, y)
->>> selection.get_support(indices=True)
-array([3, 7])
 """
 
 from __future__ import annotations
@@ -24,23 +15,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.feature_selection import SelectorMixin
-from sklearn.utils import get_tags
+from sklearn.utils import get_tags, validation
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils._tags import Tags
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_array,
-    check_is_fitted,
-    validate_data,
-)
 
-from skreg.estimators.checks import (
-    check_takes_alpha,
-    densify,
-    name_of_alpha,
-    private_random_state,
-)
+from skreg.estimators import checks
 from skreg.estimators.many import Task, fit_all, threads_for, windows_of
 from skreg.estimators.mlp import BaseRegularizedMLP
 from skreg.estimators.parameters import parameter, parametrized
@@ -147,7 +127,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         """
         self._validate_params()
         self._check_estimator()
-        X, y = validate_data(
+        X, y = validation.validate_data(
             self,
             X,
             y,
@@ -156,11 +136,13 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             multi_output=True,
             ensure_min_samples=4,
         )
-        y = densify(y)
+        y = checks.densify(y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = validation._check_sample_weight(
+                sample_weight, X, ensure_non_negative=True
+            )
         self.alphas_ = self._check_alphas()
-        rng = private_random_state(self.random_state)
+        rng = checks.private_random_state(self.random_state)
         counts = np.zeros((len(self.alphas_), X.shape[1]))
         anywhere = np.zeros((self.n_subsamples, X.shape[1]), dtype=bool)
         windows = windows_of(self._tables(X, y, sample_weight, rng))
@@ -185,7 +167,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         return self.n_selected_**2 / ((2 * self.threshold - 1) * self.n_features_in_)
 
     def _get_support_mask(self) -> np.ndarray:
-        check_is_fitted(self)
+        validation.check_is_fitted(self)
         # Shares are ratios of small integers: 0.6 · 5 must not fail by a rounding.
         return self.selection_probabilities_ >= self.threshold - 1e-12
 
@@ -198,7 +180,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
                 f"RegularizedMLPClassifier; to scale columns, put a StandardScaler before "
                 f"StabilitySelection in a Pipeline."
             )
-        check_takes_alpha(
+        checks.check_takes_alpha(
             network, "StabilitySelection", "The alpha that was chosen may be one of `alphas`."
         )
         network._validate_params()
@@ -214,11 +196,13 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_alphas(self) -> np.ndarray:
-        given = self.estimator.get_params()[name_of_alpha(self.estimator)]
+        given = self.estimator.get_params()[checks.name_of_alpha(self.estimator)]
         if self.alphas is None:
             alphas = np.atleast_1d(np.asarray(given, dtype=float))
         else:
-            alphas = check_array(self.alphas, ensure_2d=False, dtype=float, input_name="alphas")
+            alphas = validation.check_array(
+                self.alphas, ensure_2d=False, dtype=float, input_name="alphas"
+            )
         if alphas.ndim != 1 or not (alphas > 0).all():
             got = f"the network's own, {given}" if self.alphas is None else repr(self.alphas)
             raise ValueError(f"alphas must be a list of positive numbers, got {got}.")
@@ -229,7 +213,7 @@ class StabilitySelection(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     ) -> Iterator[list[Task]]:
         """Tasks of each subsample, one for each alpha."""
         names, classes = getattr(self, "feature_names_in_", None), self._classes(y)
-        name = name_of_alpha(self.estimator)
+        name = checks.name_of_alpha(self.estimator)
         for subsample, rows in enumerate(self._subsamples(y, rng)):
             weights = None if sample_weight is None else sample_weight[rows]
             table = X[rows], y[rows], weights, names

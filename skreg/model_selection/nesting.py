@@ -24,13 +24,7 @@ from skreg.plotting.fitted import wrapped
 
 
 def find_network(estimator: Any) -> tuple[str, BaseRegularizedNetwork]:
-    """Return the network in an estimator, after the prefix of its parameters there.
-
-    Raises
-    ------
-    TypeError
-        If there is no network where one is looked for, or one that chooses its alpha.
-    """
+    """Return the network in an estimator, after the prefix of its parameters there."""
     prefix, step = "", estimator
     while not isinstance(step, BaseRegularizedNetwork):
         inside = wrapped(step, fitted=False)

@@ -10,19 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from sklearn import model_selection
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
-from sklearn.model_selection import (
-    GridSearchCV,
-    ParameterGrid,
-    ParameterSampler,
-    RandomizedSearchCV,
-    check_cv,
-)
-from sklearn.model_selection._validation import (
-    _insert_error_scores,
-    _warn_or_raise_about_fit_failures,
-)
+from sklearn.model_selection import _validation
 from sklearn.utils import gen_even_slices, indexable
 from sklearn.utils.validation import _check_method_params
 
@@ -84,7 +75,7 @@ class _StackedSearch:
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
-        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        cv = model_selection.check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
         evaluation = Evaluation(
             estimator=clone(self.estimator),
@@ -104,9 +95,9 @@ class _StackedSearch:
         with SearchProgress(self, X, y, n_fits, refits=bool(self.refit)) as progress:
             with progress.search():
                 out = self._evaluate(evaluation, progress.report, keeper)
-            _warn_or_raise_about_fit_failures(out, self.error_score)
+            _validation._warn_or_raise_about_fit_failures(out, self.error_score)
             if callable(self.scoring):
-                _insert_error_scores(out, self.error_score)
+                _validation._insert_error_scores(out, self.error_score)
             results = self._format_results(candidates, len(splits), out)
             self.multimetric_ = isinstance(out[0]["test_scores"], dict)
             if callable(self.scoring) and self.multimetric_:
@@ -175,7 +166,7 @@ class _StackedSearch:
 
 
 @dataclass(eq=False, repr=False)
-class StackedGridSearchCV(_StackedSearch, GridSearchCV):
+class StackedGridSearchCV(_StackedSearch, model_selection.GridSearchCV):
     """``GridSearchCV`` for the networks of skreg, the grid trained as a few large networks.
 
     Parameters, attributes and methods are those of
@@ -278,20 +269,19 @@ class StackedGridSearchCV(_StackedSearch, GridSearchCV):
     (0.001, 0.97)
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        **GridSearchCV._parameter_constraints,
-        **RESUME_CONSTRAINTS,
-    }
+    _parameter_constraints: ClassVar[dict] = (
+        model_selection.GridSearchCV._parameter_constraints | RESUME_CONSTRAINTS
+    )
 
     estimator: Any
     param_grid: Any
 
     def _candidates(self) -> Iterable[dict]:
-        return ParameterGrid(self.param_grid)
+        return model_selection.ParameterGrid(self.param_grid)
 
 
 @dataclass(eq=False, repr=False)
-class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
+class StackedRandomizedSearchCV(_StackedSearch, model_selection.RandomizedSearchCV):
     """``RandomizedSearchCV`` for the networks of skreg, trained as a few large networks.
 
     Parameters, attributes and methods are those of
@@ -336,10 +326,9 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
     True
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        **RandomizedSearchCV._parameter_constraints,
-        **RESUME_CONSTRAINTS,
-    }
+    _parameter_constraints: ClassVar[dict] = (
+        model_selection.RandomizedSearchCV._parameter_constraints | RESUME_CONSTRAINTS
+    )
 
     estimator: Any
     param_distributions: Any
@@ -347,6 +336,6 @@ class StackedRandomizedSearchCV(_StackedSearch, RandomizedSearchCV):
     random_state: Any = field(default=None, kw_only=True)
 
     def _candidates(self) -> Iterable[dict]:
-        return ParameterSampler(
+        return model_selection.ParameterSampler(
             self.param_distributions, self.n_iter, random_state=self.random_state
         )
