@@ -9,12 +9,6 @@ them, ``plot`` draws them, and ``ax_`` and ``figure_`` are there to be changed:
 'loss'
 
 matplotlib is needed to draw, not to import this module: ``pip install "skreg[plot]"``.
-
-- :class:`WeightDistributionDisplay`: histograms of weights, the exact zeros counted apart.
-- :class:`WeightMatrixDisplay`: which inputs reach which neurons.
-- :class:`LossCurveDisplay`: data loss, penalty and objective by epoch.
-- :class:`RegularizationPathDisplay`: features left and score along λ.
-- :class:`PenaltyGeometryDisplay`: the regions of penalties and where a loss touches them.
 """
 
 from skreg.plotting.curves import LossCurveDisplay, RegularizationPathDisplay

@@ -180,9 +180,12 @@ class RegularizationPathDisplay:
         axes = make_axes(ax, shape, "RegularizationPathDisplay.plot", size, sharex="col")[:, 0]
         for panel, name in zip(axes, panels, strict=True):
             if name == "n_features":
-                _draw_features(panel, alphas, given["n_features"])
+                panel.step(alphas, given[name], where="mid", color=COLORS[0], marker=".")
+                _say_if_empty(panel, given[name])
+                panel.set_ylabel("features left")
+                panel.set_ylim(bottom=0)
             elif name == "scores":
-                _draw_band(panel, alphas, given["scores"])
+                _draw_band(panel, alphas, given[name])
                 panel.set_ylabel(self.score_name)
             else:
                 _draw_losses(panel, alphas, given["data_loss"], given["penalty"])
@@ -289,8 +292,7 @@ class RegularizationPathDisplay:
                 f"from_estimator."
             )
         scores = path.scores if scores is None else scores
-        display = cls._of_path(path, scores, score_name=score_name)
-        return display.plot(ax=ax)
+        return cls._of_path(path, scores, score_name=score_name).plot(ax=ax)
 
     @classmethod
     def from_estimator(
@@ -339,13 +341,6 @@ def _alone(curve: np.ndarray) -> np.ndarray:
     """Mask of the points with a gap on both sides, of which a line draws nothing."""
     is_gap = np.pad(np.isnan(curve), 1, constant_values=True)
     return ~is_gap[1:-1] & is_gap[:-2] & is_gap[2:]
-
-
-def _draw_features(panel: Any, alphas: np.ndarray, n_features: np.ndarray) -> None:
-    panel.step(alphas, n_features, where="mid", color=COLORS[0], marker=".")
-    _say_if_empty(panel, n_features)
-    panel.set_ylabel("features left")
-    panel.set_ylim(bottom=0)
 
 
 def _say_if_empty(panel: Any, curve: np.ndarray) -> None:

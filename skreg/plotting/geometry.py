@@ -167,10 +167,14 @@ class PenaltyGeometryDisplay:
             )
         if not 0 < size < np.inf:
             raise ValueError(f"size must be positive and finite, got {size}.")
+        angles = np.arange(_N_ANGLES) * (2 * np.pi / _N_ANGLES)
+        directions = np.column_stack([np.cos(angles), np.sin(angles)])
+        # cos(π/2) is 6e-17 and not 0: on the axes a weight shall be exactly zero.
+        directions[np.abs(directions) < 1e-12] = 0.0
         boundaries, solutions = {}, {}
         for name, penalty in penalties.items():
             _check_penalty(name, penalty, size)
-            region = boundaries[name] = _boundary(penalty, size, _directions(_N_ANGLES))
+            region = boundaries[name] = _boundary(penalty, size, directions)
             solutions[name] = _constrained_minimum(penalty, size, region, center, curvature)
         return cls(boundaries, solutions, center, curvature).plot(ax=ax)
 
@@ -192,13 +196,6 @@ def _check_penalty(name: str, penalty: Any, size: float) -> None:
 def _loss(points: np.ndarray, center: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     away = points - center
     return 0.5 * np.einsum("...i,ij,...j->...", away, curvature, away)
-
-
-def _directions(n_angles: int) -> np.ndarray:
-    angles = np.arange(n_angles) * (2 * np.pi / n_angles)
-    directions = np.column_stack([np.cos(angles), np.sin(angles)])
-    # cos(π/2) is 6e-17 and not 0: on the axes a weight shall be exactly zero.
-    return np.where(np.abs(directions) < 1e-12, 0.0, directions)
 
 
 def _value(penalty: Penalty, points: np.ndarray) -> np.ndarray:

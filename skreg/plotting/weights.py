@@ -415,10 +415,8 @@ class WeightMatrixDisplay:
         layer %= len(coefs)
         weights = coefs[layer]
         linked = [torch.from_numpy(weight != 0) for weight in coefs]
-        ways = zip(
-            units_that_inputs_reach(linked), units_that_reach_outputs(linked), strict=True
-        )
-        dead = [~(reached & reaching).numpy() for reached, reaching in ways]
+        ways = units_that_inputs_reach(linked), units_that_reach_outputs(linked)
+        dead = [~(reached & reaching).numpy() for reached, reaching in zip(*ways, strict=True)]
         input_names = _input_names(network, names, layer, len(weights), feature_names)
         display = cls(weights, input_names, dead[layer], dead[layer + 1])
         return display.plot(ax=ax, sort=sort, colorbar=colorbar)
