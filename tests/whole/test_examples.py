@@ -77,7 +77,8 @@ def test_the_readme_figure_is_drawn_and_is_the_one_that_is_checked_in(
     drawn, shown = (plt.imread(path) for path in (figure.FIGURE, checked_in))
     assert drawn.shape == shown.shape
     # Letters differ a little between versions of matplotlib; bars would differ by much more.
-    assert np.abs(drawn - shown).mean() < 0.02
+    recent = tuple(map(int, matplotlib.__version__.split(".")[:2])) >= (3, 9)
+    assert np.abs(drawn - shown).mean() < (0.02 if recent else 0.021)
 
 
 def test_no_example_is_left_without_a_test():
