@@ -107,12 +107,8 @@ class ModuleNet(RegularizedNet):
         self.set_learning_rates()
         return self
 
-    def initialize(self) -> Self:
-        super().initialize()
-        # One in any case: who knows what a module draws.
-        seeds = [int(s.random_state.randint(2**31 - 1)) for s in self.shufflers]
-        self._generators = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
-        return self
+    def _may_draw(self) -> bool:
+        return True  # who knows what a module draws
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
         # By the names that the user's module has for them.

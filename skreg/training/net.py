@@ -160,13 +160,14 @@ class RegularizedNet(SkorchNet):
         self.scores_: list[np.ndarray] = []
         self.epochs_before_ = self.scores_before_ = 0
         self._best_state: dict[str, Tensor] = {}
-        self._generators = [
-            torch.Generator(self.device).manual_seed(
-                int(shuffler.random_state.randint(2**31 - 1))
-            )
-            for shuffler in (self.shufflers if self.module_.dropout else ())
-        ]
+        shufflers = self.shufflers if self._may_draw() else ()
+        seeds = [int(each.random_state.randint(2**31 - 1)) for each in shufflers]
+        self._generators = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
         return self
+
+    def _may_draw(self) -> bool:
+        """Whether the module may draw at random in training."""
+        return self.module_.dropout > 0
 
     def on_module(self, module: Any, **changes: Any) -> Self:
         """Return an initialized net of another module: the same settings but for `changes`.
