@@ -27,6 +27,7 @@ from torch import Tensor
 from skreg._version import __version__
 from skreg.estimators.callbacks import CallbackSupportMixin, fit_tasks
 from skreg.estimators.checks import (
+    ENDED_NOT_FINITE,
     check_finite,
     check_weights,
     densify,
@@ -46,7 +47,7 @@ from skreg.penalties import L2
 from skreg.training.data import FitJob, Shuffler, TensorData
 from skreg.training.net import RegularizedNet
 from skreg.training.progress import Progress
-from skreg.training.runtime import ENDED_NOT_FINITE, threads_worth, warn_caller
+from skreg.training.runtime import threads_worth, warn_caller
 from skreg.training.skorch_net import Decoder
 
 _CURVES = ("data_loss_curve_", "penalty_curve_", "loss_curve_")

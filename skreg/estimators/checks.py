@@ -19,6 +19,13 @@ from sklearn.utils.validation import _check_sample_weight
 from skreg.penalties import Penalty
 from skreg.training.runtime import warn_caller
 
+# The loss of an epoch is measured before its steps: of the last one's, nobody knows yet.
+ENDED_NOT_FINITE = (
+    "Training diverged in its last epoch: the loss is not finite. To cure it, lower "
+    "learning_rate_init, scale the columns of X (StandardScaler) and y "
+    "(TransformedTargetRegressor), or look for extreme values in them."
+)
+
 # Numbers that take longer to read than a second thread to wake.
 _LONG_TO_READ = 2**20
 

@@ -107,14 +107,6 @@ def run_in_threads(
                 future.cancel()
 
 
-# The loss of an epoch is measured before its steps: of the last one's, nobody knows yet.
-ENDED_NOT_FINITE = (
-    "Training diverged in its last epoch: the loss is not finite. To cure it, lower "
-    "learning_rate_init, scale the columns of X (StandardScaler) and y "
-    "(TransformedTargetRegressor), or look for extreme values in them."
-)
-
-
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line outside of the libraries that led here."""
     frame, level = sys._getframe(), 1
