@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
+from small_fits import THREE, X, Y
 
 from skreg import (
     RegularizedMLPClassifier,
@@ -25,11 +26,7 @@ ignores_convergence = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
 )
 
-_rng = np.random.default_rng(0)
-X = _rng.normal(size=(120, 6))
-Y = X[:, 0] - 2 * X[:, 1] + np.maximum(X[:, 2], 0) + 0.1 * _rng.normal(size=120)
 BINARY = np.where(Y > 0, "yes", "no")
-THREE = np.digitize(Y, [-1, 1])
 
 
 class Breaks(Callback):

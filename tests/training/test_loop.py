@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from skorch.callbacks import Callback
+from small_fits import THREE, X, Y, small
 
 from skreg import (
     RegularizedMLPClassifier,
@@ -25,11 +26,7 @@ ignores_convergence = pytest.mark.filterwarnings(
     "ignore:Training stopped after:sklearn.exceptions.ConvergenceWarning"
 )
 
-_rng = np.random.default_rng(0)
-X = _rng.normal(size=(120, 6))
-Y = X[:, 0] - 2 * X[:, 1] + np.maximum(X[:, 2], 0) + 0.1 * _rng.normal(size=120)
 BINARY = np.where(Y > 0, "yes", "no")
-THREE = np.digitize(Y, [-1, 1])
 KINDS = {
     "regressor": (RegularizedMLPRegressor, Y),
     "two outputs": (RegularizedMLPRegressor, np.column_stack([Y, X[:, 3]])),
@@ -40,18 +37,6 @@ KINDS = {
 every_kind = pytest.mark.parametrize(("estimator", "y"), KINDS.values(), ids=KINDS)
 BOTH = {kind: KINDS[kind] for kind in ("regressor", "multiclass")}
 both_estimators = pytest.mark.parametrize(("estimator", "y"), BOTH.values(), ids=BOTH)
-
-
-def small(estimator=RegularizedMLPRegressor, **settings):
-    settings = {
-        "hidden_layer_sizes": (8,),
-        "learning_rate_init": 0.02,
-        "batch_size": 40,
-        "max_iter": 20,
-        "random_state": 0,
-        **settings,
-    }
-    return estimator(**settings)
 
 
 def classes_of(estimator, y):
